@@ -1,0 +1,114 @@
+//! Self-counters: every frame, drop, refusal and error that a room counts.
+//!
+//! A room declares its counters with [`counters!`](crate::counters): a struct of [`Counter`]
+//! fields, each with its metric name and a sentence, and a list of them for `/metrics`, the page
+//! and the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count that only grows, or a level that is set ([`Counter::set`]) and named without `_total`.
+#[derive(Debug)]
+pub struct Counter {
+    name: &'static str,
+    help: &'static str,
+    value: AtomicU64,
+}
+
+/// One counter as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Metric name, unit last.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+    /// Value when it was read.
+    pub value: u64,
+}
+
+impl Counter {
+    /// A counter at zero.
+    #[must_use]
+    pub const fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, value: AtomicU64::new(0) }
+    }
+
+    /// One more.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// `count` more.
+    pub fn add(&self, count: u64) {
+        self.value.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Sets a level.
+    pub fn set(&self, value: u64) {
+        self.value.store(value, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Name, help and value.
+    #[must_use]
+    pub fn read(&self) -> Count {
+        Count { name: self.name, help: self.help, value: self.get() }
+    }
+}
+
+/// Declares a struct of counters with a constructor and a list.
+#[macro_export]
+macro_rules! counters {
+    ($(#[$doc:meta])* pub struct $name:ident { $($field:ident: $metric:literal, $help:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name {
+            $(#[doc = $help] pub $field: $crate::base::counter::Counter,)+
+        }
+
+        impl $name {
+            /// All of them at zero.
+            #[must_use]
+            pub const fn new() -> Self {
+                Self { $($field: $crate::base::counter::Counter::new($metric, $help),)+ }
+            }
+
+            /// All of them as they stand now, in the order in which they were declared.
+            #[must_use]
+            pub fn read(&self) -> Vec<$crate::base::counter::Count> {
+                vec![$(self.$field.read(),)+]
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    counters! {
+        /// For this test.
+        pub struct TestCounts {
+            frames_in: "test_frames_in_total", "Frames that came in.";
+            queued: "test_queued_frames", "Frames waiting.";
+        }
+    }
+
+    #[test]
+    fn counts_and_lists() {
+        let counts = TestCounts::new();
+        counts.frames_in.increment();
+        counts.frames_in.add(4);
+        counts.queued.set(2);
+        let read: Vec<_> = counts.read().iter().map(|count| (count.name, count.value)).collect();
+        assert_eq!(read, [("test_frames_in_total", 5), ("test_queued_frames", 2)]);
+    }
+}

@@ -1,0 +1,113 @@
+//! The bus between server and analysis: publish until durable, read from an offset. Bytes only;
+//! what the bytes mean is [`wire`](crate::wire)'s business.
+//!
+//! - `kafka`: a real broker, through a client that is built around its crate's faults
+//! - `embedded`: the same trait inside one process
+//!
+//! Both sides are synchronous: a [`Publisher`] and a [`Reader`] belong to one thread each.
+//! Records with the same key go to the same partition ([`partition_of`]) and keep their order.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+mod error;
+mod partition;
+
+pub use error::BusError;
+pub use partition::partition_of;
+
+/// Largest value of one record. Under the 512 KiB of a produce request with room for its framing.
+pub const VALUE_BYTES_MAX: usize = 500 * 1024;
+
+/// Largest sum of keys and values that one [`Publisher::publish`] takes; the broker makes one batch
+/// of it, which must stay under its `max.message.bytes` (1 MiB by default).
+pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+
+/// The topics, by role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// Frames and sessions (`monitor_metrics`).
+    Metrics,
+    /// Stage histograms, snapshots, alerts (`monitor_events`).
+    Events,
+}
+
+/// A record to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Host name; decides the partition.
+    pub key: Vec<u8>,
+    /// The bytes.
+    pub value: Vec<u8>,
+}
+
+/// A record as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its place in the partition.
+    pub offset: u64,
+    /// Host name.
+    pub key: Vec<u8>,
+    /// The bytes.
+    pub value: Vec<u8>,
+}
+
+/// Where a reader starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// At the oldest record that is still there.
+    Earliest,
+    /// At this offset; when it is gone, at the oldest one, and the gap is reported.
+    Offset(u64),
+    /// At the oldest record of this age or younger, by the broker's clock (Unix ms); granularity
+    /// is a segment, so earlier records may come first.
+    SinceMs(u64),
+}
+
+/// What one [`Reader::read`] brought.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// In order of offset; empty when nothing came within the wait.
+    pub records: Vec<StoredRecord>,
+    /// The offset that the next record to be written will get: how far behind a reader is.
+    pub end_offset: u64,
+    /// Offsets that should have come before these records and are gone (retention, a topic made
+    /// anew): first and last, inclusive.
+    pub gap: Option<(u64, u64)>,
+}
+
+/// A connection for publishing; one thread owns it.
+pub trait Publisher: Debug + Send {
+    /// Blocks until all of `records` are durable in `partition` of `topic`, in order.
+    ///
+    /// # Errors
+    /// Nothing is known about the records: they may have been stored or not, and are to be
+    /// published again (readers drop the doubles). [`BusError::Refused`] alone says that these
+    /// very records will never be taken.
+    fn publish(&mut self, topic: Topic, partition: u32, records: &[Record]) -> Result<(), BusError>;
+}
+
+/// A position in one partition; one thread owns it.
+pub trait Reader: Debug + Send {
+    /// Waits at most `wait` for records that follow the last ones read.
+    ///
+    /// # Errors
+    /// The bus cannot be reached now; calling again tries again, from the same position.
+    fn read(&mut self, wait: Duration) -> Result<Batch, BusError>;
+
+    /// Everything at or below `offset` has been taken over. The embedded bus answers the
+    /// publishers that wait for it; Kafka, which made it durable itself, does nothing.
+    fn taken(&mut self, offset: u64);
+}
+
+/// A bus. Cheap to share; hands out publishers and readers.
+pub trait Bus: Debug + Send + Sync {
+    /// In how many partitions a topic is divided. Fixed for the life of the process.
+    fn partitions(&self, topic: Topic) -> u32;
+
+    /// A new publisher.
+    fn publisher(&self) -> Box<dyn Publisher>;
+
+    /// A new reader of one partition.
+    fn reader(&self, topic: Topic, partition: u32, from: Position) -> Box<dyn Reader>;
+}
