@@ -36,13 +36,13 @@
 //!    unspooled client had to leave. A second signal ends the process at once.
 //! 9. No input from any socket or file ends a process.
 
-pub mod base;
-pub mod metric;
-pub mod wire;
-pub mod collector;
-pub mod identity;
-pub mod client;
-pub mod bus;
-pub mod server;
 pub mod analysis;
+pub mod base;
+pub mod bus;
+pub mod client;
+pub mod collector;
 pub mod http;
+pub mod identity;
+pub mod metric;
+pub mod server;
+pub mod wire;

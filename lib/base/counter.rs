@@ -63,23 +63,23 @@ impl Counter {
 /// Declares a struct of counters with a constructor and a list.
 #[macro_export]
 macro_rules! counters {
-    ($(#[$doc:meta])* pub struct $name:ident { $($field:ident: $metric:literal, $help:literal;)+ }) => {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident { $($field:ident: $metric:literal, $help:literal;)+ }) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name {
+        $vis struct $name {
             $(#[doc = $help] pub $field: $crate::base::counter::Counter,)+
         }
 
         impl $name {
             /// All of them at zero.
             #[must_use]
-            pub const fn new() -> Self {
+            $vis const fn new() -> Self {
                 Self { $($field: $crate::base::counter::Counter::new($metric, $help),)+ }
             }
 
             /// All of them as they stand now, in the order in which they were declared.
             #[must_use]
-            pub fn read(&self) -> Vec<$crate::base::counter::Count> {
+            $vis fn read(&self) -> Vec<$crate::base::counter::Count> {
                 vec![$(self.$field.read(),)+]
             }
         }
@@ -95,8 +95,7 @@ macro_rules! counters {
 #[cfg(test)]
 mod tests {
     counters! {
-        /// For this test.
-        pub struct TestCounts {
+        struct TestCounts {
             frames_in: "test_frames_in_total", "Frames that came in.";
             queued: "test_queued_frames", "Frames waiting.";
         }

@@ -84,7 +84,8 @@ pub trait Publisher: Debug + Send {
     /// Nothing is known about the records: they may have been stored or not, and are to be
     /// published again (readers drop the doubles). [`BusError::Refused`] alone says that these
     /// very records will never be taken.
-    fn publish(&mut self, topic: Topic, partition: u32, records: &[Record]) -> Result<(), BusError>;
+    fn publish(&mut self, topic: Topic, partition: u32, records: &[Record])
+    -> Result<(), BusError>;
 }
 
 /// A position in one partition; one thread owns it.

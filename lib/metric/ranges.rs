@@ -27,7 +27,8 @@ impl SeqRanges {
             return 0;
         }
         // The usual case: the next number of an unbroken run.
-        if let Some(end) = self.ranges.last_mut().filter(|end| end.1.checked_add(1) == Some(first)) {
+        if let Some(end) = self.ranges.last_mut().filter(|end| end.1.checked_add(1) == Some(first))
+        {
             end.1 = last;
             return (last - first).saturating_add(1);
         }

@@ -190,8 +190,18 @@ mod tests {
     #[test]
     fn refuses_what_is_not_canonical() {
         for bad in [
-            "", "1x", "x y", "x{", "x{}", "x{a}", "x{a=\"1\"", "x{a=\"1\",}", "x{b=\"1\",a=\"2\"}",
-            "x{a=\"\\t\"}", "x{a=\"1\"}y", "x{1=\"1\"}",
+            "",
+            "1x",
+            "x y",
+            "x{",
+            "x{}",
+            "x{a}",
+            "x{a=\"1\"",
+            "x{a=\"1\",}",
+            "x{b=\"1\",a=\"2\"}",
+            "x{a=\"\\t\"}",
+            "x{a=\"1\"}y",
+            "x{1=\"1\"}",
         ] {
             assert!(SeriesKey::parse(bad).is_err(), "{bad}");
         }

@@ -1,0 +1,1 @@
+//! Collectors over a fixture tree.

@@ -1,0 +1,1 @@
+//! The real programs, a real broker.
