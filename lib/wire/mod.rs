@@ -26,6 +26,7 @@ pub mod stream;
 )]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/proto/mod.rs"));
+    pub use self::monitor::*;
 }
 
 /// Version of the protocol that this program speaks.
