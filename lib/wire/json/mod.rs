@@ -92,5 +92,4 @@ pub enum Record {
 }
 
 #[cfg(test)]
-#[path = "json/tests.rs"]
 mod tests;
