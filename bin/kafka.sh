@@ -244,13 +244,15 @@ close_descriptors() {
 
 # In a session of its own, so that Ctrl-C and closing the terminal do not reach it.
 launch() {
+    # Empty before the broker lives: the last run's log says "started" too.
+    : >"$dir/broker.log"
     (
         close_descriptors
         exec setsid java -Xms64m -Xmx"$heap" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError \
             -Dorg.slf4j.simpleLogger.logFile=System.out -Dorg.slf4j.simpleLogger.showDateTime=true \
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS" \
             -cp "$libs/*" kafka.Kafka "$dir/server.properties"
-    ) </dev/null >"$dir/broker.log" 2>&1 &
+    ) </dev/null >>"$dir/broker.log" 2>&1 &
     echo $! >"$dir/broker.pid"
 }
 
