@@ -293,13 +293,17 @@ kill_later() {
     ) </dev/null >/dev/null 2>&1 &
 }
 
+# One start or stop at a time works on a directory.
+lock_dir() {
+    exec 9>"$dir/lock"
+    flock --timeout 120 9 || die "another start or stop has been working on $dir for two minutes"
+}
+
 start_own() {
     local pid attempt fixed_controller_port=$controller_port
     jars
     mkdir -p "$dir"
-    exec 9>"$dir/lock"
-    flock --timeout 120 9 || die "another start or stop works on $dir since two minutes"
-
+    lock_dir
     pid=$(running_pid)
     if [[ -n $pid ]]; then
         [[ $(running_port) == "$port" ]] || die "the broker on $dir listens on port $(running_port), not on $port; stop it first"
@@ -334,7 +338,10 @@ start_own() {
 }
 
 stop_own() {
-    local pid deadline=$((SECONDS + STOP_SECONDS_MAX))
+    local pid deadline
+    [[ -d $dir ]] || return 1
+    lock_dir
+    deadline=$((SECONDS + STOP_SECONDS_MAX))
     pid=$(running_pid)
     if [[ -z $pid ]]; then return 1; fi
     kill -TERM "$pid"
