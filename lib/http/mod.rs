@@ -27,10 +27,6 @@ mod server;
 mod snapshot;
 mod view;
 
-#[cfg(test)]
-#[path = "../tests/scripted_view.rs"]
-mod scripted_view;
-
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -194,3 +190,7 @@ pub fn start(
     log::info!("http: listening on http://{address}/");
     Ok(Handle { _gate: gate, _live: live, _server: server, address, counts })
 }
+
+#[cfg(test)]
+#[path = "../tests/scripted_view.rs"]
+mod scripted_view;

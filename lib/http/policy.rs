@@ -58,7 +58,7 @@ impl KnownNames {
                 return true;
             }
         }
-        name == "localhost" || self.public_names.iter().any(|known| *known == name)
+        name == "localhost" || self.public_names.contains(&name)
     }
 
     /// For the refusal: what would be right.

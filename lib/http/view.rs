@@ -19,6 +19,18 @@ pub(crate) use newest::NewestDoc;
 
 use serde::Serialize;
 
+/// The body of every answer that is an error.
+#[derive(Debug, Serialize)]
+struct ErrorDoc<'a> {
+    error: &'a str,
+    expected: &'a str,
+}
+
+/// What was wrong, and what would be right.
+pub(crate) fn error(error: &str, expected: &str) -> Vec<u8> {
+    to_bytes(&ErrorDoc { error, expected })
+}
+
 /// Any of the shapes as bytes.
 pub(crate) fn to_bytes(document: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024);

@@ -80,7 +80,12 @@ pub(crate) fn end_of_head(bytes: &[u8], from: usize) -> Result<Option<usize>, Re
             b'\r' if bytes.get(at + 1).is_some_and(|next| *next != b'\n') => {
                 return Err(Refusal::bad_request("the head has a CR that is not followed by LF"));
             }
-            b'\n' if bytes[..=at].ends_with(b"\r\n\r\n") => return Ok(Some(at + 1)),
+            b'\n' if at == 1 => {
+                return Err(Refusal::bad_request("the head begins with an empty line"));
+            }
+            b'\n' if at < HEAD_BYTES_MAX && bytes[..=at].ends_with(b"\r\n\r\n") => {
+                return Ok(Some(at + 1));
+            }
             _ => {}
         }
     }

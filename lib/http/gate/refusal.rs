@@ -1,6 +1,6 @@
 //! Answers that the gate gives by itself, and the head of every answer.
 
-use serde::Serialize;
+use crate::http::view;
 
 /// Sent with every answer.
 const SECURITY_HEADERS: &str = "\
@@ -24,13 +24,6 @@ pub(crate) struct Refusal {
     pub(crate) expected: String,
 }
 
-/// The body of every answer that is an error.
-#[derive(Debug, Serialize)]
-struct ErrorBody<'a> {
-    error: &'a str,
-    expected: &'a str,
-}
-
 impl Refusal {
     pub(crate) fn new(status: u16, error: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { status, error: error.into(), expected: expected.into() }
@@ -42,9 +35,7 @@ impl Refusal {
 
     /// The body: `{"error":..,"expected":..}`.
     pub(crate) fn body(&self) -> Vec<u8> {
-        let body = ErrorBody { error: &self.error, expected: &self.expected };
-        // Two strings always serialize.
-        serde_json::to_vec(&body).unwrap_or_default()
+        view::error(&self.error, &self.expected)
     }
 
     /// The whole answer; the connection ends after it.

@@ -73,7 +73,6 @@ mod tests {
         check(16_777_216_123.0, "16777000000");
         check(-7.123456, "-7.1235");
         check(1e-320, "1e-320");
-        check(1.7e308, "1.7e308");
         check(f64::NAN, "null");
         check(f64::INFINITY, "null");
     }
