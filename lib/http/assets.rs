@@ -1,6 +1,8 @@
 //! The page: every file of `static/`, embedded when the program was built (see `build.rs`), each
 //! compressed once, then and not at run time.
 
+use super::body::Body;
+
 // `ASSETS`, sorted by path.
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
@@ -31,20 +33,22 @@ pub(crate) fn find(path: &str) -> Option<&'static Asset> {
 }
 
 /// A page with the snapshot in its place; as it is when it has no place for one.
-pub(crate) fn with_snapshot(page: &[u8], snapshot: &[u8]) -> Vec<u8> {
+pub(crate) fn with_snapshot(page: &[u8], snapshot: &Body) -> Body {
     let placeholder = SNAPSHOT_PLACEHOLDER.as_bytes();
     let found = page.windows(placeholder.len()).position(|part| part == placeholder);
-    let Some(at) = found.map(|at| at + BEFORE_NULL) else { return page.to_vec() };
-    let mut whole = Vec::with_capacity(page.len() + snapshot.len() + snapshot.len() / 16);
-    whole.extend_from_slice(&page[..at]);
-    for byte in snapshot {
+    let Some(at) = found.map(|at| at + BEFORE_NULL) else { return page.to_vec().into() };
+    let mut whole = Body::default();
+    whole.append(&page[..at]);
+    for piece in snapshot.pieces() {
         // Nothing in a host's name or label can end the script element.
-        match byte {
-            b'<' => whole.extend_from_slice(b"\\u003c"),
-            other => whole.push(*other),
+        for (number, part) in piece.split(|byte| *byte == b'<').enumerate() {
+            if number > 0 {
+                whole.append(b"\\u003c");
+            }
+            whole.append(part);
         }
     }
-    whole.extend_from_slice(&page[at + "null".len()..]);
+    whole.append(&page[at + "null".len()..]);
     whole
 }
 
@@ -54,15 +58,16 @@ mod tests {
 
     #[test]
     fn the_snapshot_cannot_leave_its_element() {
+        let snapshot = Body::from(br#"{"a":"</script><script>x"}"#.to_vec());
         let page = format!("<body>{SNAPSHOT_PLACEHOLDER}</body>");
-        let whole = with_snapshot(page.as_bytes(), br#"{"a":"</script><script>x"}"#);
-        let whole = String::from_utf8(whole).unwrap();
+        let whole = with_snapshot(page.as_bytes(), &snapshot);
+        let whole = String::from_utf8(whole.to_vec()).unwrap();
         let (_, rest) = whole.split_once("id=\"snapshot\">").unwrap();
         let (json, after) = rest.split_once("</script>").unwrap();
         assert_eq!(after, "</body>");
         let value: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(value["a"], "</script><script>x");
-        assert_eq!(with_snapshot(b"no place", b"{}"), b"no place");
+        assert_eq!(with_snapshot(b"no place", &snapshot).to_vec(), b"no place");
     }
 
     #[test]

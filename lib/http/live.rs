@@ -29,7 +29,7 @@ use super::snapshot::Context;
 use crate::base::stop::{self, Stopper};
 use crate::base::thread::{self, Joined};
 use crate::metric::HostName;
-use viewer::{Chunk, Viewer};
+use viewer::{Snapshot, Viewer};
 
 /// Most live streams at once: with as many connections they stay under the 1,024 descriptors that
 /// a process usually gets.
@@ -86,7 +86,7 @@ impl Subscription {
 #[derive(Debug)]
 enum Command {
     Join(Box<Viewer>),
-    Snapshot(u64, Chunk),
+    Snapshot(u64, Snapshot),
     /// There will be no snapshot.
     Leave(u64),
 }
@@ -185,14 +185,14 @@ impl Door {
         self.send(Command::Join(Box::new(viewer)))?;
         let snapshot = thread::contain("http-snapshot", || {
             let json = self.context.snapshot(wanted.summary, &wanted.hosts);
-            render::event(&self.context.run, event, "snapshot", &json)
+            render::large_event(&self.context.run, event, "snapshot", json)
         });
-        let chunk = snapshot.and_then(|bytes| {
-            let permit = self.budget.take(bytes.len())?;
-            Some(Chunk::snapshot(bytes, permit))
+        let snapshot = snapshot.and_then(|blocks| {
+            let permit = self.budget.take(blocks.iter().map(Vec::len).sum())?;
+            Some(Snapshot::new(blocks, permit))
         });
-        match chunk {
-            Some(chunk) => self.send(Command::Snapshot(id, chunk)),
+        match snapshot {
+            Some(snapshot) => self.send(Command::Snapshot(id, snapshot)),
             None => {
                 self.context.counts.viewers_refused.increment();
                 self.send(Command::Leave(id))

@@ -10,6 +10,7 @@
 //! - `server.rs`: tiny_http behind the gate, rebuilt when it fails
 //! - `routes.rs`: what each path answers, as a pure function
 //! - `view.rs`: the JSON shapes; `snapshot.rs`: the document with everything
+//! - `body.rs`: large documents in small blocks
 //! - `assets.rs`: the page's files, embedded at build time
 //! - `live.rs`: who watches what, and the thread that writes to them
 //!
@@ -17,6 +18,7 @@
 //! abandoned: counted in [`HttpCounts`].
 
 mod assets;
+mod body;
 mod counts;
 mod gate;
 mod live;

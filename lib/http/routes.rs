@@ -1,8 +1,7 @@
 //! What each path answers: a pure function of the request and what the view says.
 
-use std::borrow::Cow;
-
 use super::assets::{self, Asset};
+use super::body::Body;
 use super::gate::{ANSWER_BYTES_MAX, Refusal};
 use super::query::{self, Query};
 use super::view::{self, HostDoc, HostLine, HostList, LedgerDoc, NewestDoc, StagesDoc, StagesOnly};
@@ -40,13 +39,13 @@ pub(crate) enum Method {
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: Cow<'static, [u8]>,
+    pub(crate) body: Body,
 }
 
 impl Response {
-    fn new(status: u16, content_type: &str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+    fn new(status: u16, content_type: &str, body: Body) -> Self {
         let headers = vec![("Content-Type", content_type.to_owned())];
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body }
     }
 
     fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -54,7 +53,7 @@ impl Response {
         self
     }
 
-    fn json(status: u16, body: Vec<u8>) -> Self {
+    fn json(status: u16, body: Body) -> Self {
         if body.len() > ANSWER_BYTES_MAX {
             let error = format!("the answer would be {} bytes long", body.len());
             return Self::error(503, &error, "one host at a time, with ?host=");
@@ -64,14 +63,14 @@ impl Response {
 
     /// `{"error":..,"expected":..}`.
     pub(crate) fn error(status: u16, error: &str, expected: &str) -> Self {
-        Self::json(status, Refusal::new(status, error, expected).body())
+        Self::json(status, Refusal::new(status, error, expected).body().into())
     }
 }
 
 /// Answers one request.
 pub(crate) fn answer(request: &Request<'_>, context: &Context) -> Response {
     route(request, context).unwrap_or_else(|refusal| {
-        let response = Response::json(refusal.status, refusal.body());
+        let response = Response::json(refusal.status, refusal.body().into());
         if refusal.status == 405 { response.with("Allow", "GET, HEAD") } else { response }
     })
 }
@@ -84,7 +83,7 @@ fn route(request: &Request<'_>, context: &Context) -> Result<Response, Refusal> 
     match path {
         // Its query is the page's own business.
         "/" => Ok(page(context)),
-        "/healthz" => Ok(Response::json(200, br#"{"status":"ok"}"#.to_vec())),
+        "/healthz" => Ok(Response::json(200, Body::embedded(br#"{"status":"ok"}"#))),
         "/readyz" => Ok(ready(context)),
         "/api/hosts" => Query::parse(query, &[]).map(|_| hosts(context)),
         "/api/metrics" => metrics(query, context),
@@ -125,9 +124,9 @@ fn asset(path: &str, request: &Request<'_>) -> Result<Response, Refusal> {
 fn asset_response(asset: &'static Asset, request: &Request<'_>) -> Response {
     let gzip = asset.gzip.filter(|_| accepts_gzip(request.accept_encoding));
     let response = if is_known(request.if_none_match, asset.etag) {
-        Response::new(304, asset.content_type, &[][..])
+        Response::new(304, asset.content_type, Body::default())
     } else {
-        Response::new(200, asset.content_type, gzip.unwrap_or(asset.bytes))
+        Response::new(200, asset.content_type, Body::embedded(gzip.unwrap_or(asset.bytes)))
     };
     let response = response
         .with("ETag", asset.etag)
@@ -168,7 +167,7 @@ fn ready(context: &Context) -> Response {
             (503, serde_json::json!({"status": "bus down", "error": detail}))
         }
     };
-    Response::json(status, view::to_bytes(&body))
+    Response::json(status, view::to_body(&body))
 }
 
 fn hosts(context: &Context) -> Response {
@@ -178,7 +177,7 @@ fn hosts(context: &Context) -> Response {
         run: &context.run,
         hosts: hosts.iter().map(HostLine::new).collect(),
     };
-    Response::json(200, view::to_bytes(&list))
+    Response::json(200, view::to_body(&list))
 }
 
 fn one_host(name: &str, context: &Context) -> Result<Response, Refusal> {
@@ -186,7 +185,7 @@ fn one_host(name: &str, context: &Context) -> Result<Response, Refusal> {
     let name = query::host(&name)?;
     let detail = context.view.host(&name).ok_or_else(|| unknown(&name))?;
     let document = HostDoc::new(context.server_time_ms(), &detail);
-    Ok(Response::json(200, view::to_bytes(&document)))
+    Ok(Response::json(200, view::to_body(&document)))
 }
 
 fn unknown(host: &HostName) -> Refusal {
@@ -201,7 +200,7 @@ fn metrics(query: &str, context: &Context) -> Result<Response, Refusal> {
         Some(host) if newest.is_empty() => Err(unknown(&host)),
         _ => {
             let document = NewestDoc::new(&newest, NEWEST_SAMPLES_MAX);
-            Ok(Response::json(200, view::to_bytes(&document)))
+            Ok(Response::json(200, view::to_body(&document)))
         }
     }
 }
@@ -209,11 +208,11 @@ fn metrics(query: &str, context: &Context) -> Result<Response, Refusal> {
 fn stages(context: &Context) -> Response {
     let stages = StagesOnly::new(&context.view.stages());
     let server_time_ms = context.server_time_ms();
-    Response::json(200, view::to_bytes(&StagesDoc { server_time_ms, stages }))
+    Response::json(200, view::to_body(&StagesDoc { server_time_ms, stages }))
 }
 
 fn ledger(context: &Context) -> Response {
-    Response::json(200, view::to_bytes(&LedgerDoc::new(&context.view.ledger())))
+    Response::json(200, view::to_body(&LedgerDoc::new(&context.view.ledger())))
 }
 
 #[cfg(test)]

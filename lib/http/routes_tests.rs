@@ -33,7 +33,7 @@ fn get_from(view: &Arc<ScriptedView>, target: &str) -> Response {
 #[track_caller]
 fn json_of(response: &Response) -> Value {
     assert!(response.headers.contains(&("Content-Type", "application/json".to_owned())));
-    serde_json::from_slice(&response.body).unwrap()
+    serde_json::from_slice(&response.body.to_vec()).unwrap()
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_snapshot_has_everything_and_unknown_hosts_too() {
     let view = ScriptedView::new(2, 5);
     let hosts = ["host-0001".into(), "later".into()];
     let bytes = context(&view).snapshot(true, &hosts);
-    let body: Value = serde_json::from_slice(&bytes).unwrap();
+    let body: Value = serde_json::from_slice(&bytes.to_vec()).unwrap();
     assert_eq!((&body["run"], &body["version"]), (&json!("run"), &json!("1.2.3")));
     assert_eq!(body["bus"], json!({"state": "ok", "detail": null, "behind_s": null}));
     assert_eq!(body["counts"], json!({"scripted_dropped_total": 3}));
@@ -156,7 +156,8 @@ fn a_snapshot_has_everything_and_unknown_hosts_too() {
     assert_eq!(window["series"][3]["unit"], "percent");
     assert_eq!(window["series"][3]["values"], json!([0, 0.14286, 0.28571, 0.42857, 0.57143]));
     assert_eq!(body["hosts"][1], json!({"summary": null, "host": "later"}));
-    let alone: Value = serde_json::from_slice(&context(&view).snapshot(false, &[])).unwrap();
+    let alone: Value =
+        serde_json::from_slice(&context(&view).snapshot(false, &[]).to_vec()).unwrap();
     assert!(alone.get("summary").is_none());
 }
 

@@ -5,7 +5,7 @@
 //! ends tiny_http's accepting thread for good).
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, Cursor};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
+use super::body::Reader;
 use super::counts::HttpCounts;
 use super::gate::{Place, STREAMS};
 use super::routes::{self, Context, Method, Request, Response};
@@ -266,7 +267,7 @@ impl Worker {
     }
 }
 
-fn convert(answer: Response) -> tiny_http::Response<Cursor<std::borrow::Cow<'static, [u8]>>> {
+fn convert(answer: Response) -> tiny_http::Response<Reader> {
     let headers = answer
         .headers
         .iter()
@@ -274,5 +275,5 @@ fn convert(answer: Response) -> tiny_http::Response<Cursor<std::borrow::Cow<'sta
         .collect();
     let length = answer.body.len();
     let status = tiny_http::StatusCode(answer.status);
-    tiny_http::Response::new(status, headers, Cursor::new(answer.body), Some(length), None)
+    tiny_http::Response::new(status, headers, answer.body.reader(), Some(length), None)
 }

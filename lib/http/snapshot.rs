@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::body::Body;
 use super::counts::HttpCounts;
 use super::view::{
     self, HostLine, SnapshotDoc, StagesOnly, Summary, UnknownHost, Watched, WatchedHost,
@@ -49,7 +50,7 @@ impl Context {
     }
 
     /// The document as JSON.
-    pub(crate) fn snapshot(&self, with_summary: bool, watched: &[HostName]) -> Vec<u8> {
+    pub(crate) fn snapshot(&self, with_summary: bool, watched: &[HostName]) -> Body {
         let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let (hosts, sparks) = if with_summary {
             (self.view.hosts(), self.view.sparks(SPARK_POINTS_MAX))
@@ -73,7 +74,7 @@ impl Context {
                 Watched::Known(Box::new(WatchedHost::new(detail, window)))
             }
         });
-        view::to_bytes(&SnapshotDoc {
+        view::to_body(&SnapshotDoc {
             server_time_ms: self.server_time_ms(),
             run: &self.run,
             version: &self.version,

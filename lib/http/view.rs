@@ -19,6 +19,8 @@ pub(crate) use newest::NewestDoc;
 
 use serde::Serialize;
 
+use super::body::Body;
+
 /// The body of every answer that is an error.
 #[derive(Debug, Serialize)]
 struct ErrorDoc<'a> {
@@ -29,6 +31,16 @@ struct ErrorDoc<'a> {
 /// What was wrong, and what would be right.
 pub(crate) fn error(error: &str, expected: &str) -> Vec<u8> {
     to_bytes(&ErrorDoc { error, expected })
+}
+
+/// Any of the shapes, however large.
+pub(crate) fn to_body(document: &impl Serialize) -> Body {
+    let mut body = Body::default();
+    if let Err(error) = serde_json::to_writer(&mut body, document) {
+        log::error!("http: an answer could not be written as JSON: {error}; please report this");
+        return Body::from(b"null".to_vec());
+    }
+    body
 }
 
 /// Any of the shapes as bytes.

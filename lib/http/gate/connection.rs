@@ -143,7 +143,7 @@ fn request(
     match shared.upstream.exchange(head, &body, Instant::now() + ANSWER_TIME_MAX) {
         Ok(answer) => {
             let keep_alive = head.keep_alive && !shared.stopping.load(Ordering::Relaxed);
-            if write_answer(stream, head, &answer, keep_alive).is_err() {
+            if write_answer(stream, &answer, keep_alive).is_err() {
                 shared.counts.answers_abandoned.increment();
                 return Outcome::Close;
             }
@@ -180,25 +180,22 @@ fn read_body(stream: &mut Stream, input: &mut Vec<u8>, head: &Head) -> Result<Ve
     Ok(std::mem::replace(input, rest))
 }
 
-fn write_answer(
-    stream: &mut Stream,
-    head: &Head,
-    answer: &Answer,
-    keep_alive: bool,
-) -> std::io::Result<()> {
+fn write_answer(stream: &mut Stream, answer: &Answer, keep_alive: bool) -> std::io::Result<()> {
     let by = Instant::now() + WRITE_TIME_MAX;
     // A 204 has no length, and that of a 304 says nothing here.
     let length = (!matches!(answer.status, 204 | 304)).then_some(answer.content_length);
     let mut bytes = refusal::head(answer.status, length, keep_alive);
     bytes.extend_from_slice(&answer.headers);
     bytes.extend_from_slice(b"\r\n");
-    debug_assert!(!head.is_head() || answer.body.is_empty());
-    if answer.body.len() <= JOINED_BYTES_MAX {
-        bytes.extend_from_slice(&answer.body);
-        return stream.write_all_by(&bytes, by);
+    let joined = answer.body.len() <= JOINED_BYTES_MAX;
+    for piece in answer.body.pieces().filter(|_| joined) {
+        bytes.extend_from_slice(piece);
     }
     stream.write_all_by(&bytes, by)?;
-    stream.write_all_by(&answer.body, by)
+    for piece in answer.body.pieces().filter(|_| !joined) {
+        stream.write_all_by(piece, by)?;
+    }
+    Ok(())
 }
 
 /// Hands the connection to the live streams.

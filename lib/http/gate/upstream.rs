@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::budget::{Budget, Permit};
 use super::head::Head;
+use crate::http::body::Body;
 
 /// As many as the inner server has threads for connections.
 pub(crate) const STREAMS: usize = 4;
@@ -23,6 +24,9 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Largest head of an answer; ours are under 1 KiB.
 const ANSWER_HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Read at a time.
+const READ_BYTES: usize = 32 * 1024;
 
 /// Where the inner server listens now; it changes when the server is built anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<u8>,
     /// The announced length; an answer to HEAD has one and no body.
     pub(crate) content_length: usize,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Body,
     /// Held until the viewer has taken the answer.
     pub(crate) _permit: Permit,
 }
@@ -157,8 +161,8 @@ impl Upstream {
         let bodiless = is_head || matches!(status, 100..=199 | 204 | 304);
         let body_length = if bodiless { 0 } else { content_length };
         let permit = self.budget.take(body_length).ok_or(UpstreamError::OverBudget)?;
-        let mut body = Vec::with_capacity(body_length);
-        body.extend_from_slice(&bytes[end..]);
+        let mut body = Body::default();
+        body.append(&bytes[end..]);
         deadline.read_body(&mut body, body_length)?;
         Ok(Answer { status, headers, content_length, body, _permit: permit })
     }
@@ -212,16 +216,16 @@ impl Deadline<'_> {
         Ok(())
     }
 
-    fn read_body(&mut self, body: &mut Vec<u8>, length: usize) -> Result<(), UpstreamError> {
-        let mut filled = body.len();
-        if filled > length {
-            return Err(broken("it sent more than it had announced"));
+    fn read_body(&mut self, body: &mut Body, length: usize) -> Result<(), UpstreamError> {
+        let mut missing = length.checked_sub(body.len());
+        // On the heap: a connection's stack is small.
+        let mut buffer = vec![0; missing.unwrap_or(0).min(READ_BYTES)];
+        while let Some(left @ 1..) = missing {
+            let count = self.read(&mut buffer)?;
+            body.append(&buffer[..count]);
+            missing = left.checked_sub(count);
         }
-        body.resize(length, 0);
-        while filled < length {
-            filled += self.read(&mut body[filled..])?;
-        }
-        Ok(())
+        missing.map(|_| ()).ok_or_else(|| broken("it sent more than it had announced"))
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, UpstreamError> {

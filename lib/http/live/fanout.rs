@@ -168,11 +168,11 @@ impl Fanout {
                 self.context.counts.viewers_joined.increment();
                 self.context.counts.viewers.set(self.viewers.len() as u64);
             }
-            Command::Snapshot(id, chunk) => {
-                let mut chunk = Some(chunk);
-                self.for_each(|viewer| match chunk.take_if(|_| viewer.id == id) {
-                    Some(chunk) => {
-                        viewer.begin(chunk, now);
+            Command::Snapshot(id, snapshot) => {
+                let mut snapshot = Some(snapshot);
+                self.for_each(|viewer| match snapshot.take_if(|_| viewer.id == id) {
+                    Some(snapshot) => {
+                        viewer.begin(snapshot, now);
                         viewer.write(now)
                     }
                     None => Ok(()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Subscription;
 use crate::analysis::view::{HostState, HostSummary, LiveUpdate};
+use crate::http::body::Body;
 use crate::http::snapshot::Context;
 use crate::http::view::{self, Heartbeat, Row, StagesOnly, StateChange, account};
 use crate::metric::HostName;
@@ -16,6 +17,14 @@ pub(super) fn event(run: &str, number: u64, name: &str, json: &[u8]) -> Arc<[u8]
     bytes.extend_from_slice(json);
     bytes.extend_from_slice(b"\n\n");
     bytes.into()
+}
+
+/// One event in blocks.
+pub(super) fn large_event(run: &str, number: u64, name: &str, json: Body) -> Vec<Vec<u8>> {
+    let mut blocks = vec![format!("id: {run}-{number}\nevent: {name}\ndata: ").into_bytes()];
+    blocks.extend(json.into_blocks());
+    blocks.push(b"\n\n".to_vec());
+    blocks
 }
 
 /// A batch of updates with its parts written once: rows for all summaries, frames for each host.

@@ -16,18 +16,28 @@ const BACKLOG_BYTES_MAX: usize = 512 * 1024;
 /// A viewer that takes nothing for this long is gone or asleep; it comes back with a new snapshot.
 const STALL_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Bytes to be written.
+/// The event that a stream begins with. It is the viewer's own, and counts against the budget of
+/// answers until it is written.
 #[derive(Debug)]
-pub(super) struct Chunk {
-    bytes: Arc<[u8]>,
-    /// A snapshot is the viewer's own and counts against the budget of answers.
-    permit: Option<Permit>,
+pub(super) struct Snapshot {
+    blocks: VecDeque<Vec<u8>>,
+    _permit: Permit,
 }
 
-impl Chunk {
-    pub(super) fn snapshot(bytes: Arc<[u8]>, permit: Permit) -> Self {
-        Self { bytes, permit: Some(permit) }
+impl Snapshot {
+    pub(super) fn new(blocks: Vec<Vec<u8>>, permit: Permit) -> Self {
+        Self { blocks: blocks.into(), _permit: permit }
     }
+}
+
+/// How far the snapshot is.
+#[derive(Debug)]
+enum Beginning {
+    /// Being made.
+    Awaited,
+    /// Being written; never without blocks.
+    Writing(Snapshot),
+    Written,
 }
 
 /// Why a viewer is dropped.
@@ -41,18 +51,25 @@ pub(super) enum Gone {
     Stalled,
 }
 
+/// What is to be written.
+#[derive(Debug)]
+struct Waiting {
+    beginning: Beginning,
+    /// Events behind it.
+    queue: VecDeque<Arc<[u8]>>,
+    /// Bytes in the queue.
+    backlog: usize,
+    /// How much is written of what is first.
+    written: usize,
+}
+
 /// A viewer.
 #[derive(Debug)]
 pub(super) struct Viewer {
     pub(super) id: u64,
     pub(super) stream: Stream,
     pub(super) subscription: Arc<Subscription>,
-    queue: VecDeque<Chunk>,
-    /// How much of the first chunk is written.
-    written: usize,
-    /// Bytes in the queue without the snapshot.
-    backlog: usize,
-    has_snapshot: bool,
+    waiting: Waiting,
     /// When it last took something, or began to be waited for.
     progress_at: Duration,
     _place: Place,
@@ -66,60 +83,46 @@ impl Viewer {
         subscription: Arc<Subscription>,
         now: Duration,
     ) -> Self {
-        Self {
-            id,
-            stream,
-            subscription,
+        let waiting = Waiting {
+            beginning: Beginning::Awaited,
             queue: VecDeque::new(),
-            written: 0,
             backlog: 0,
-            has_snapshot: false,
-            progress_at: now,
-            _place: place,
-        }
+            written: 0,
+        };
+        Self { id, stream, subscription, waiting, progress_at: now, _place: place }
     }
 
     /// Queues an event.
-    pub(super) fn push(&mut self, bytes: &Arc<[u8]>, now: Duration) -> Result<(), Gone> {
-        if self.queue.is_empty() && self.has_snapshot {
+    pub(super) fn push(&mut self, event: &Arc<[u8]>, now: Duration) -> Result<(), Gone> {
+        if self.waiting.is_empty() {
             self.progress_at = now;
         }
-        self.backlog += bytes.len();
-        // One event alone may be larger: it is on its way at once.
-        if self.backlog > BACKLOG_BYTES_MAX && !self.queue.is_empty() {
-            return Err(Gone::Behind);
-        }
-        self.queue.push_back(Chunk { bytes: Arc::clone(bytes), permit: None });
-        Ok(())
+        self.waiting.push(event)
     }
 
     /// The snapshot goes before everything that has come since.
-    pub(super) fn begin(&mut self, snapshot: Chunk, now: Duration) {
-        self.queue.push_front(snapshot);
-        self.has_snapshot = true;
+    pub(super) fn begin(&mut self, snapshot: Snapshot, now: Duration) {
+        self.waiting.beginning = Beginning::Writing(snapshot);
         self.progress_at = now;
     }
 
     /// Whether something waits for the viewer to take it.
     pub(super) fn is_blocked(&self) -> bool {
-        self.has_snapshot && !self.queue.is_empty()
+        !self.waiting.is_empty() && !matches!(self.waiting.beginning, Beginning::Awaited)
     }
 
     /// Writes what the connection takes without waiting.
     pub(super) fn write(&mut self, now: Duration) -> Result<(), Gone> {
-        while self.has_snapshot
-            && let Some(chunk) = self.queue.front()
-        {
+        while let Some(bytes) = self.waiting.first() {
             // After `WouldBlock` the same bytes are offered again, as TLS demands.
-            match self.stream.write_some(&chunk.bytes[self.written..]) {
+            match self.stream.write_some(bytes) {
                 Ok(0) => return Err(Gone::Left),
                 Ok(count) => {
+                    let is_whole = count == bytes.len();
                     self.progress_at = now;
-                    self.written += count;
-                    if self.written == chunk.bytes.len() {
-                        self.backlog -= if chunk.permit.is_none() { self.written } else { 0 };
-                        self.written = 0;
-                        self.queue.pop_front();
+                    self.waiting.written += count;
+                    if is_whole {
+                        self.waiting.pop();
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -140,11 +143,50 @@ impl Viewer {
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => return Err(Gone::Left),
         }
-        let waits = !self.queue.is_empty() || !self.has_snapshot;
-        if waits && now.saturating_sub(self.progress_at) > STALL_TIME_MAX {
+        if !self.waiting.is_empty() && now.saturating_sub(self.progress_at) > STALL_TIME_MAX {
             return Err(Gone::Stalled);
         }
         Ok(())
+    }
+}
+
+impl Waiting {
+    /// Nothing is to be written, nor made.
+    fn is_empty(&self) -> bool {
+        matches!(self.beginning, Beginning::Written) && self.queue.is_empty()
+    }
+
+    fn push(&mut self, event: &Arc<[u8]>) -> Result<(), Gone> {
+        self.backlog += event.len();
+        // One event alone may be larger: it is on its way at once.
+        if self.backlog > BACKLOG_BYTES_MAX && !self.queue.is_empty() {
+            return Err(Gone::Behind);
+        }
+        self.queue.push_back(Arc::clone(event));
+        Ok(())
+    }
+
+    /// What is left of what is to be written next.
+    fn first(&self) -> Option<&[u8]> {
+        let first = match &self.beginning {
+            Beginning::Awaited => None,
+            Beginning::Writing(snapshot) => snapshot.blocks.front().map(Vec::as_slice),
+            Beginning::Written => self.queue.front().map(|event| &**event),
+        };
+        first.map(|bytes| &bytes[self.written..])
+    }
+
+    /// The first is written.
+    fn pop(&mut self) {
+        self.written = 0;
+        if let Beginning::Writing(snapshot) = &mut self.beginning {
+            snapshot.blocks.pop_front();
+            if snapshot.blocks.is_empty() {
+                self.beginning = Beginning::Written;
+            }
+        } else if let Some(event) = self.queue.pop_front() {
+            self.backlog -= event.len();
+        }
     }
 }
 
@@ -168,8 +210,9 @@ mod tests {
         (Viewer::new(1, stream, place, subscription, Duration::ZERO), theirs)
     }
 
-    fn snapshot(length: usize) -> Chunk {
-        Chunk::snapshot(vec![b's'; length].into(), Budget::new(usize::MAX).take(length).unwrap())
+    fn snapshot(length: usize) -> Snapshot {
+        let blocks = vec![vec![b's'; length], b"!".to_vec()];
+        Snapshot::new(blocks, Budget::new(usize::MAX).take(length).unwrap())
     }
 
     #[test]
@@ -183,7 +226,7 @@ mod tests {
         drop(viewer);
         let mut text = String::new();
         theirs.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "sssevent");
+        assert_eq!(text, "sss!event");
     }
 
     #[test]
