@@ -137,11 +137,11 @@ impl Ticks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing;
+    use crate::collector::tests::tree;
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        testing::check(&REGISTRATION, "proc/stat", text, expected);
+        tree::check(&REGISTRATION, "proc/stat", text, expected);
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn missing() {
         check("\n", &[]);
-        testing::check(
+        tree::check(
             &REGISTRATION,
             "proc/other",
             "x",

@@ -65,11 +65,11 @@ fn number(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing::{self, Tree, read};
+    use crate::collector::tests::tree::{self, Tree, read};
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        testing::check(&REGISTRATION, "proc/stat", text, expected);
+        tree::check(&REGISTRATION, "proc/stat", text, expected);
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn missing() {
-        testing::check(
+        tree::check(
             &REGISTRATION,
             "proc/other",
             "x",

@@ -113,7 +113,7 @@ fn partition_number(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing::Tree;
+    use crate::collector::tests::tree::Tree;
 
     /// What counts of these devices when `/sys/block` holds these directories.
     #[track_caller]

@@ -109,11 +109,11 @@ fn parse(line: Line<'_>) -> Result<DiskStat, CollectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing::{self, Tree, read};
+    use crate::collector::tests::tree::{self, Tree, read};
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        testing::check(&REGISTRATION, "proc/diskstats", text, expected);
+        tree::check(&REGISTRATION, "proc/diskstats", text, expected);
     }
 
     fn lines(device: &str, values: [&str; 5]) -> Vec<String> {
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn missing() {
         check(" \n", &[]);
-        testing::check(
+        tree::check(
             &REGISTRATION,
             "proc/other",
             "x",

@@ -65,7 +65,7 @@ fn is_of_filtered_type(interface: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing::Tree;
+    use crate::collector::tests::tree::Tree;
 
     /// What counts of these interfaces in a tree of these files.
     #[track_caller]

@@ -64,11 +64,11 @@ fn parse(text: Text<'_>) -> Result<[f64; 3], CollectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing;
+    use crate::collector::tests::tree;
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        testing::check(&REGISTRATION, "proc/loadavg", text, expected);
+        tree::check(&REGISTRATION, "proc/loadavg", text, expected);
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn missing() {
         check("", &[]);
-        testing::check(
+        tree::check(
             &REGISTRATION,
             "proc/other",
             "x",

@@ -131,11 +131,11 @@ fn estimate_available(amounts: &Amounts) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing;
+    use crate::collector::tests::tree;
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        testing::check(&REGISTRATION, "proc/meminfo", text, expected);
+        tree::check(&REGISTRATION, "proc/meminfo", text, expected);
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn missing() {
-        testing::check(
+        tree::check(
             &REGISTRATION,
             "proc/other",
             "x",

@@ -45,7 +45,7 @@ mod set;
 pub mod source;
 mod status;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod text;
 pub mod uptime;
 

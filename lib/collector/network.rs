@@ -129,14 +129,14 @@ fn parse(line: Line<'_>) -> Result<[u64; 2 * TAKEN], CollectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing::{self, Tree, read};
+    use crate::collector::tests::tree::{self, Tree, read};
 
     const HEADING: &str = "Inter-|   Receive                  |  Transmit\n \
                            face |bytes    packets errs drop|bytes    packets errs drop\n";
 
     #[track_caller]
     fn check(lines: &str, expected: &[&str]) {
-        testing::check(&REGISTRATION, "proc/net/dev", &format!("{HEADING}{lines}"), expected);
+        tree::check(&REGISTRATION, "proc/net/dev", &format!("{HEADING}{lines}"), expected);
     }
 
     fn expected(interface: &str, values: [u64; 8]) -> Vec<String> {
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn missing() {
         check("", &[]);
-        testing::check(
+        tree::check(
             &REGISTRATION,
             "proc/other",
             "x",

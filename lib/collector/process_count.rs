@@ -5,8 +5,8 @@
 //! itself costs half a microsecond: the kernel computes it as 2 + its own directories + all
 //! processes (`proc_root_getattr` in `fs/proc/root.c`). So a listing checks that sum, and while it
 //! is right the link count is used; [`RECHECK_AFTER`] the listing checks again, because a module
-//! may have made a directory since. In a PID namespace of its own, with `hidepid`, and in a tree
-//! of files the sum is never right, and every reading lists.
+//! may have made a directory since. In a PID namespace of its own and with `hidepid` the sum is
+//! never right; there, and in a tree of files, every reading lists.
 
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ use crate::metric::{MetricDef, Unit, Value};
 use super::Accumulator;
 use super::error::CollectError;
 use super::registration::{Collector, Context, Registration, gauge};
+use super::source::is_procfs;
 
 /// How long the link count is trusted after a listing has confirmed it.
 pub const RECHECK_AFTER: Duration = Duration::from_secs(60);
@@ -91,6 +92,7 @@ impl ProcessCount {
         let others = OWN_LINKS + listing.other_dirs;
         // Equal before and after: nothing came or went while it was listed.
         let is_exact = before == link_count(dir)? && before == others + listing.processes;
+        let is_exact = is_exact && is_procfs(dir);
         self.links = is_exact.then_some(Links { others, until: now + RECHECK_AFTER });
         Ok(listing.processes)
     }
@@ -110,11 +112,12 @@ impl Collector for ProcessCount {
             Errno::NOENT | Errno::NOTDIR => CollectError::Unsupported { path: self.path.clone() },
             errno => CollectError::Io { path: self.path.clone(), source: errno.into() },
         })?;
-        self.dir = Some(dir);
         if processes == 0 {
             // An empty mount point: not a machine without processes, for this one runs on it.
             return Err(CollectError::NoData { path: self.path.clone() });
         }
+        // Elsewhere a directory that is kept open may be one that was replaced.
+        self.dir = Some(dir).filter(is_procfs);
         out.push(&PROCESSES, &[], Value::Unsigned(processes));
         Ok(())
     }
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Scripted;
     use crate::collector::Set;
-    use crate::collector::testing::{Tree, read};
+    use crate::collector::tests::tree::{Tree, read};
 
     #[test]
     fn full_and_partial() {

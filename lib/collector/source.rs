@@ -119,14 +119,14 @@ fn fill(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<Option<usize>, Errno> {
 
 /// Whether the kernel writes this file at every reading. Its number fits any `f_type`, whose width
 /// differs between architectures.
-fn is_procfs(file: &OwnedFd) -> bool {
+pub(super) fn is_procfs(file: &OwnedFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == PROC_SUPER_MAGIC)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing::Tree;
+    use crate::collector::tests::tree::Tree;
 
     #[test]
     fn follows_a_file_that_changes_vanishes_and_returns() {

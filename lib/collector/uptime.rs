@@ -53,11 +53,11 @@ fn parse(text: Text<'_>) -> Result<f64, CollectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::testing;
+    use crate::collector::tests::tree;
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        testing::check(&REGISTRATION, "proc/uptime", text, expected);
+        tree::check(&REGISTRATION, "proc/uptime", text, expected);
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn missing() {
         check("", &[]);
-        testing::check(
+        tree::check(
             &REGISTRATION,
             "proc/other",
             "x",

@@ -2,45 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, Registration, Set};
 use crate::base::clock::Scripted;
+use crate::collector::{Context, Registration, Set};
 
 /// A temporary root, removed at the end of the test.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(in crate::collector) struct Tree {
     root: PathBuf,
 }
 
 impl Tree {
     /// An empty one; `name` tells the tests of one run apart.
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::collector) fn new(name: &str) -> Self {
         let root = std::env::temp_dir().join(format!("monitor-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(&root).unwrap();
         Self { root }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::collector) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
     /// A new file takes the place of the old one, as a package manager does it.
-    pub(super) fn write(&self, name: &str, text: &str) {
+    pub(in crate::collector) fn write(&self, name: &str, text: &str) {
         self.write_bytes(name, text.as_bytes());
     }
 
-    pub(super) fn write_bytes(&self, name: &str, bytes: &[u8]) {
+    pub(in crate::collector) fn write_bytes(&self, name: &str, bytes: &[u8]) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(&path);
         std::fs::write(path, bytes).unwrap();
     }
 
-    pub(super) fn make_dir(&self, name: &str) {
+    pub(in crate::collector) fn make_dir(&self, name: &str) {
         std::fs::create_dir_all(self.path(name)).unwrap();
     }
 
-    pub(super) fn remove(&self, name: &str) {
+    pub(in crate::collector) fn remove(&self, name: &str) {
         let path = self.path(name);
         if path.is_dir() {
             std::fs::remove_dir_all(path).unwrap();
@@ -50,13 +50,13 @@ impl Tree {
     }
 
     /// As a collector sees it: 100 ticks a second, a clock that stands still.
-    pub(super) fn context(&self) -> Context {
+    pub(in crate::collector) fn context(&self) -> Context {
         let clock = Scripted::new(1_000_000);
         Context { root: self.root.clone(), user_hz: 100, include_filtered: false, clock }
     }
 
     /// A set of this one collector over the tree.
-    pub(super) fn set(&self, registration: &'static Registration) -> Set {
+    pub(in crate::collector) fn set(&self, registration: &'static Registration) -> Set {
         Set::new(&[registration], self.context())
     }
 }
@@ -68,7 +68,7 @@ impl Drop for Tree {
 }
 
 /// One reading, a line for each sample and then one for each error, without the tree's own path.
-pub(super) fn read(set: &mut Set) -> Vec<String> {
+pub(in crate::collector) fn read(set: &mut Set) -> Vec<String> {
     let reading = set.collect(&|_| true);
     let samples = reading.samples.iter().map(|(key, value)| match value {
         crate::metric::Value::Unsigned(value) => format!("{key} {value}"),
@@ -80,7 +80,7 @@ pub(super) fn read(set: &mut Set) -> Vec<String> {
 
 /// A reading of one collector over one file.
 #[track_caller]
-pub(super) fn check(
+pub(in crate::collector) fn check(
     registration: &'static Registration,
     file: &str,
     text: &str,
