@@ -33,6 +33,7 @@ pub mod cpu_core;
 mod disk_name;
 pub mod diskio;
 mod error;
+mod fault_log;
 mod filter;
 mod interface_name;
 mod interned;

@@ -48,7 +48,8 @@ pub static REGISTRATION: Registration = Registration {
 struct ProcessCount {
     path: PathBuf,
     clock: SharedClock,
-    dir: Option<OwnedFd>,
+    /// On procfs alone: elsewhere an open directory may be one that was replaced.
+    kept_open: Option<OwnedFd>,
     buffer: Vec<MaybeUninit<u8>>,
     links: Option<Links>,
 }
@@ -73,13 +74,30 @@ impl ProcessCount {
         Self {
             path: context.root.join("proc"),
             clock: context.clock.clone(),
-            dir: None,
+            kept_open: None,
             buffer: Vec::new(),
             links: None,
         }
     }
 
-    fn count(&mut self, dir: &OwnedFd) -> Result<u64, Errno> {
+    fn count(&mut self) -> Result<u64, Errno> {
+        let (dir, is_procfs) = match self.kept_open.take() {
+            Some(dir) => (dir, true),
+            None => {
+                let dir = open(&self.path)?;
+                let is_procfs = is_procfs(&dir);
+                (dir, is_procfs)
+            }
+        };
+        let processes =
+            if is_procfs { self.count_links(&dir)? } else { self.list(&dir)?.processes };
+        // None: an empty place where procfs is yet to be mounted.
+        self.kept_open = Some(dir).filter(|_| is_procfs && processes > 0);
+        Ok(processes)
+    }
+
+    /// By the link count if it can be trusted, else by a listing that says whether it can.
+    fn count_links(&mut self, dir: &OwnedFd) -> Result<u64, Errno> {
         let now = self.clock.monotonic();
         let before = link_count(dir)?;
         if let Some(links) = self.links.filter(|links| now < links.until)
@@ -87,37 +105,33 @@ impl ProcessCount {
         {
             return Ok(processes);
         }
-        self.buffer.resize(BUFFER_BYTES, MaybeUninit::uninit());
-        let listing = list(dir, &mut self.buffer)?;
+        let listing = self.list(dir)?;
         let others = OWN_LINKS + listing.other_dirs;
         // Equal before and after: nothing came or went while it was listed.
         let is_exact = before == link_count(dir)? && before == others + listing.processes;
-        let is_exact = is_exact && is_procfs(dir);
         self.links = is_exact.then_some(Links { others, until: now + RECHECK_AFTER });
         Ok(listing.processes)
+    }
+
+    fn list(&mut self, dir: &OwnedFd) -> Result<Listing, Errno> {
+        self.buffer.resize(BUFFER_BYTES, MaybeUninit::uninit());
+        list(dir, &mut self.buffer)
     }
 }
 
 impl Collector for ProcessCount {
     fn collect(&mut self, out: &mut Accumulator<'_>) -> Result<(), CollectError> {
-        let dir = match self.dir.take() {
-            Some(dir) => Ok(dir),
-            None => open(&self.path),
+        let counted = self.count();
+        let path = || self.path.clone();
+        let processes = match counted {
+            // Not a machine without processes: this one runs on it.
+            Ok(0) => return Err(CollectError::NoData { path: path() }),
+            Ok(processes) => processes,
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                return Err(CollectError::Unsupported { path: path() });
+            }
+            Err(errno) => return Err(CollectError::Io { path: path(), source: errno.into() }),
         };
-        let counted = dir.and_then(|dir| {
-            let processes = self.count(&dir)?;
-            Ok((dir, processes))
-        });
-        let (dir, processes) = counted.map_err(|errno| match errno {
-            Errno::NOENT | Errno::NOTDIR => CollectError::Unsupported { path: self.path.clone() },
-            errno => CollectError::Io { path: self.path.clone(), source: errno.into() },
-        })?;
-        if processes == 0 {
-            // An empty mount point: not a machine without processes, for this one runs on it.
-            return Err(CollectError::NoData { path: self.path.clone() });
-        }
-        // Elsewhere a directory that is kept open may be one that was replaced.
-        self.dir = Some(dir).filter(is_procfs);
         out.push(&PROCESSES, &[], Value::Unsigned(processes));
         Ok(())
     }
@@ -167,6 +181,7 @@ mod tests {
         tree.write("proc/99", "a file");
         let mut set = tree.set(&REGISTRATION);
         assert_eq!(read(&mut set), ["processes 3"]);
+        tree.make_dir("proc/asound");
         tree.remove("proc/2");
         assert_eq!(read(&mut set), ["processes 2"]);
     }
@@ -205,10 +220,9 @@ mod tests {
         context.clock = clock.clone();
         let mut counter = ProcessCount::new(&context);
         let dir = open(&counter.path).unwrap();
-        counter.buffer.resize(BUFFER_BYTES, MaybeUninit::uninit());
         // Processes come and go beside this test: it is enough that both agree once.
         let agreed = (0..1_000).any(|_| {
-            let fast = counter.count(&dir).unwrap();
+            let fast = counter.count().unwrap();
             let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
             let listed = list(&dir, &mut buffer).unwrap().processes;
             clock.advance(Duration::from_secs(1));

@@ -10,6 +10,7 @@ use crate::metric::{MetricDef, Samples};
 
 use super::accumulator::{Accumulator, Gathered, Previous};
 use super::error::CollectError;
+use super::fault_log::FaultLog;
 use super::interned::Interned;
 use super::registration::{Collector, Context, Registration};
 use super::status::{CollectorCounts, State, Status};
@@ -54,9 +55,8 @@ struct Member {
     collector: Box<dyn Collector>,
     previous: Previous,
     status: Status,
-    /// What the log last said about it; empty when it said that all is well.
-    logged: String,
-    throttle: Throttle,
+    log: FaultLog,
+    slow: Throttle,
 }
 
 /// Reads everything that these collectors can take, once: what `monitor-client --once` prints.
@@ -153,8 +153,8 @@ impl Member {
             collector: (registration.build)(context),
             previous: Previous::default(),
             status: Status::new(registration.name),
-            logged: String::new(),
-            throttle: Throttle::new(LOG_PERIOD),
+            log: FaultLog::new(LOG_PERIOD),
+            slow: Throttle::new(LOG_PERIOD),
         }
     }
 
@@ -208,7 +208,10 @@ impl Member {
         self.status.runs += 1;
         self.status.faults += faults_count;
         self.status.last_error = faults.first().map(ToString::to_string).or(no_data);
-        self.log(faults.first(), faults_count);
+        if let Some((level, line)) = self.log.line(self.status.state, faults.first(), faults_count)
+        {
+            log::log!(level, "collector {name}: {line}");
+        }
         errors.extend(faults.into_iter().map(|error| (name, error)));
         let took = run.context.clock.monotonic().saturating_sub(started);
         self.note_duration(took, run.counts);
@@ -227,40 +230,12 @@ impl Member {
         CollectError::Panicked { times: self.status.panics }
     }
 
-    /// One line when a fault appears, changes, or goes; none while it lasts.
-    fn log(&mut self, fault: Option<&CollectError>, faults_count: u64) {
-        let key = fault.map(CollectError::fault_key).unwrap_or_default();
-        if key == self.logged {
-            return;
-        }
-        // A fault that changes at every run must not fill the log: what is passed over here is
-        // compared again next time, so that the last state is always said.
-        if self.throttle.pass().is_none() {
-            return;
-        }
-        let name = self.registration.name;
-        match (fault, self.status.state) {
-            (None, _) => log::info!("collector {name}: well again"),
-            (Some(error), State::Off { .. }) => {
-                log::info!("collector {name}: off, asked again every minute: {error}");
-            }
-            (Some(error), State::Dead) => {
-                log::error!("collector {name}: not run any more: {error}; please report this");
-            }
-            (Some(error), State::Ready) if faults_count > 1 => {
-                log::warn!("collector {name}: {error} (and {} more)", faults_count - 1);
-            }
-            (Some(error), State::Ready) => log::warn!("collector {name}: {error}"),
-        }
-        self.logged = key;
-    }
-
     fn note_duration(&mut self, took: Duration, counts: &CollectorCounts) {
         self.status.last_duration = took;
         self.status.total_duration += took;
         if took >= SLOW_RUN {
             counts.slow_runs.increment();
-            if self.throttle.pass().is_some() {
+            if self.slow.pass().is_some() {
                 let name = self.registration.name;
                 log::warn!("collector {name}: one run took {} ms", took.as_millis());
             }
