@@ -1,9 +1,8 @@
 //! `diskio`: from `/proc/diskstats` (`Documentation/admin-guide/iostats.rst`).
 //!
-//! Sectors are 512 bytes whatever the device has (`include/linux/blk_types.h`, `SECTOR_SIZE`).
-//! Which devices count is decided in [`disk_name`](super::disk_name). Until Linux 6.x the kernel
-//! kept the busy time in 32 bits of milliseconds on some architectures: it starts again after
-//! 49.7 days of work, which is a counter's reset like any other.
+//! Sectors are 512 bytes whatever the device has (`SECTOR_SIZE` in `include/linux/blk_types.h`).
+//! Which devices count is decided in `disk_name`. The kernel prints the busy time in 32 bits of
+//! milliseconds: after 49.7 days of work it starts again, a counter's reset like any other.
 
 use std::path::PathBuf;
 

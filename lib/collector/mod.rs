@@ -17,15 +17,23 @@
 //! line costs only itself and our error can name the place. Where it takes a whole file of many
 //! items, one unknown line fails them all, and it asks for memory per line; there we parse.
 //!
-//! | collector | file | parser | why |
-//! |---|---|---|---|
-//! | `cpu`, `cpu_core` | `stat` | own | `KernelStats` fails as a whole on one bad line, insists on `btime` and `processes`, drops a CPU's number (the position is not the number once one is offline), leaves out `intr`, copies every line |
-//! | `memory` | `meminfo` | own | `Meminfo` insists on fields no metric of ours needs (`VmallocChunk`), fails on one unknown unit, builds a map of some fifty strings |
-//! | `diskio` | `diskstats` | `DiskStat::from_line` | a line at a time, only for disks that are not filtered |
-//! | `network` | `net/dev` | own | the parser of a line is private; the one for the file fails on `eth0:1234` (no blank once the number is wide, before Linux 2.6.38) and loses the order |
-//! | `process_count` | the directory | own | `all_processes` opens every process |
-//! | `load` | `loadavg` | `LoadAverage` | |
-//! | `uptime` | `uptime` | `Uptime` | |
+//! | collector | file | parser |
+//! |---|---|---|
+//! | `cpu`, `cpu_core` | `stat` | own (1) |
+//! | `memory` | `meminfo` | own (2) |
+//! | `diskio` | `diskstats` | `DiskStat::from_line`, only for disks that are not filtered |
+//! | `network` | `net/dev` | own (3) |
+//! | `process_count` | the directory | own: `all_processes` opens every process |
+//! | `load` | `loadavg` | `LoadAverage` |
+//! | `uptime` | `uptime` | `Uptime` |
+//!
+//! 1. `KernelStats` fails as a whole on one bad line, insists on `btime` and `processes`, leaves
+//!    out `intr`, copies every line, and knows a CPU by its position, which is not its number once
+//!    another is offline.
+//! 2. `Meminfo` insists on fields that no metric needs (`VmallocChunk`), fails as a whole on one
+//!    unknown unit, and builds a map of some fifty strings at every reading.
+//! 3. The parser of one line is private. The one of the whole file fails on `eth0:1234`, as old
+//!    kernels write wide numbers, and loses the order of the interfaces.
 
 mod accumulator;
 pub mod cpu;

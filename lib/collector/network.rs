@@ -1,5 +1,5 @@
 //! `network`: from `/proc/net/dev` (proc(5)); which interfaces count is decided in
-//! [`interface_name`](super::interface_name).
+//! `interface_name`.
 //!
 //! `proc/net` is a link to `self/net`. Under `/` that is right: the interfaces of this machine, or
 //! of the container this program runs in. Under another root, such as a host's file system mounted
