@@ -80,7 +80,7 @@ impl Source {
             self.kept_open = Some(file);
             return Ok(len);
         }
-        // Not open, or what was open has gone bad (a mount that went away): once more from the path.
+        // Not open, or what was open has gone bad (a mount that went away): from the path.
         let file = open(&self.path)?;
         let len = fill(&file, &mut self.buffer)?;
         if is_procfs(&file) {
