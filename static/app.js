@@ -42,7 +42,7 @@ import { Strip } from './strip.js';
 
 const TICK_MS = 500;
 const PROBE_EVERY_MS = 60_000;
-const PROBE_FIRST_MS = 1_500;
+const PROBE_FIRST_MS = [2_000, 10_000, 30_000];
 
 const drawnFromPushed = new LatencyWindow();
 const drawnFromSampled = new LatencyWindow();
@@ -172,11 +172,13 @@ function stepWindow(step) {
 // One small request a minute tells how long the way from the server is, which no event can tell by itself.
 async function probeClock() {
   if (document.hidden || stream.status(monotonicMs()).state !== 'live') return;
-  const sentMs = monotonicMs();
   try {
     const response = await fetch('/api/stages', { cache: 'no-store' });
-    const arrivedMs = monotonicMs();
-    serverClock.probe((await response.json()).server_time_ms, sentMs, arrivedMs);
+    const { server_time_ms } = await response.json();
+    // The browser's own record of the request: this thread may have been busy when the answer came.
+    const timing = performance.getEntriesByName(response.url).pop();
+    if (timing?.requestStart > 0) serverClock.probe(server_time_ms, timing.requestStart, timing.responseStart);
+    performance.clearResourceTimings();
   } catch {
     // The stream's own watchdog says in words when the server is gone.
   }
@@ -208,6 +210,6 @@ setInterval(() => {
   isTick = true;
   if (!document.hidden) requestPaint();
 }, TICK_MS);
-setTimeout(probeClock, PROBE_FIRST_MS);
+for (const delayMs of PROBE_FIRST_MS) setTimeout(probeClock, delayMs);
 setInterval(probeClock, PROBE_EVERY_MS);
 followRoute();

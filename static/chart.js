@@ -5,14 +5,14 @@ import { drawBands, hatchPattern } from './chart_bands.js';
 import { ChartLegend } from './chart_legend.js';
 import { holdToInspect } from './chart_touch.js';
 import { make, setText } from './dom.js';
-import { clockText, quantityText } from './format.js';
+import { axisTexts, clockText } from './format.js';
 import { requestPaint } from './frame.js';
 import { palette } from './palette.js';
 import { lowerBound } from './host_window.js';
 
 const RERANK_MS = 10_000;
 const CROSSHAIR = 'host';
-const AXIS_WIDTH_PX = 58;
+const AXIS_WIDTH_PX = 64;
 
 export class Chart {
   constructor(spec, parent, uPlot) {
@@ -152,8 +152,8 @@ export class Chart {
       cursor: { sync: { key: CROSSHAIR }, drag: { x: false, y: false, setScale: false }, y: false, points: { size: 5 } },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 20, gap: 3, space: 70, grid: { show: false }, values: (_, splits) => splits.map((timeMs) => timeLabel(timeMs, splits)) },
-        { ...axis, size: AXIS_WIDTH_PX, gap: 5, splits: (plot) => splitsUpTo(plot.scales.y.max), values: (_, splits) => splits.map((value, i) => (i % 2 === 0 ? quantityText(value, unit) : '')) },
+        { ...axis, size: 22, gap: 5, space: 70, grid: { show: false }, values: (_, splits) => splits.map((timeMs) => timeLabel(timeMs, splits)) },
+        { ...axis, size: AXIS_WIDTH_PX, gap: 5, splits: (plot) => splitsUpTo(plot.scales.y.max), values: (_, splits) => axisTexts(splits, unit) },
       ],
       series: [{}, ...this.lines.map((line) => this.seriesOptions(line))],
       hooks: {

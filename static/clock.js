@@ -3,6 +3,7 @@
 
 const ESTIMATE_WINDOW_MS = 60_000;
 const SLOT_MS = 5_000;
+const PROBE_GOOD_FOR_MS = 10 * 60_000;
 
 export function monotonicMs() {
   return performance.now();
@@ -17,6 +18,7 @@ class ServerClock {
     this.offsetMs = null;
     this.transitMs = 0;
     this.uncertaintyMs = null;
+    this.probedMs = -Infinity;
   }
 
   // Forget what was learned: the machine slept, or another server answers.
@@ -45,7 +47,9 @@ class ServerClock {
   // One request and its answer: the server's time lies between sending and arrival.
   probe(serverTimeMs, sentMs, arrivedMs) {
     const roundTripMs = arrivedMs - sentMs;
-    if (this.offsetMs === null || (this.uncertaintyMs !== null && roundTripMs / 2 > this.uncertaintyMs * 4)) return;
+    const isBetter = this.uncertaintyMs === null || roundTripMs / 2 <= this.uncertaintyMs;
+    if (this.offsetMs === null || (!isBetter && arrivedMs - this.probedMs < PROBE_GOOD_FOR_MS)) return;
+    this.probedMs = arrivedMs;
     const offsetMs = serverTimeMs - (sentMs + arrivedMs) / 2;
     this.uncertaintyMs = roundTripMs / 2;
     this.transitMs = Math.max(0, Math.min(offsetMs - this.offsetMs, roundTripMs));

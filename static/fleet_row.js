@@ -2,7 +2,6 @@
 import { make, makeIcon, setData, setIcon, setText } from './dom.js';
 import { Quantity, durationText, wholeText } from './format.js';
 import { issueText } from './health.js';
-import { drawSparkline } from './sparkline.js';
 import { COLUMN } from './store.js';
 
 export const TABLE_COLUMNS = [
@@ -25,6 +24,8 @@ const LEVEL_WORDS = { ok: 'live', warning: 'warning', critical: 'critical', ende
 export class FleetRow {
   constructor() {
     this.host = null;
+    this.index = 0;
+    this.sparkMs = 0;
     this.element = make('div', 'row row-body');
     this.element.setAttribute('role', 'row');
     this.cells = {};
@@ -46,9 +47,7 @@ export class FleetRow {
       this.labels = make('span', 'labels');
       cell.append(this.link, this.labels);
     } else if (column.key === 'spark') {
-      this.spark = make('canvas', 'spark');
-      this.spark.setAttribute('aria-hidden', 'true');
-      cell.append(this.spark);
+      cell.setAttribute('aria-hidden', 'true');
     } else if (column.column !== undefined) {
       cell.classList.add('cell-value');
       this.values.push(makeValue(cell, column));
@@ -66,27 +65,22 @@ export class FleetRow {
     this.cells.name.title = host.name;
     setText(this.labels, Object.entries(host.labels).map(([key, value]) => `${key}=${value}`).join(' '));
     for (const value of this.values) value.quantity = new Quantity(value.column.unit);
-    this.sparkWidthPx = 0;
   }
 
   moveTo(index, rowPx) {
-    const top = `translateY(${index * rowPx}px)`;
-    if (this.element.style.transform !== top) this.element.style.transform = top;
+    this.index = index;
+    const top = `${index * rowPx}px`;
+    if (this.element.style.top !== top) this.element.style.top = top;
     this.element.setAttribute('aria-rowindex', String(index + 2));
   }
 
-  paintValues(view) {
+  paintValues() {
     for (const value of this.values) paintValue(value, this.host.values[value.column.column]);
-    this.paintSpark(view);
   }
 
-  paintSpark({ serverNowMs }) {
-    if (!this.sparkWidthPx) {
-      this.sparkWidthPx = this.spark.clientWidth;
-      this.sparkHeightPx = this.spark.clientHeight;
-    }
-    if (this.sparkWidthPx > 0) drawSparkline(this.spark, this.host.spark, serverNowMs, this.sparkWidthPx, this.sparkHeightPx);
-    this.sparkMs = serverNowMs;
+  // The age moves on without news, and so does the line.
+  isSparkDue({ serverNowMs }) {
+    return serverNowMs - this.sparkMs > 1500;
   }
 
   // The state, the age, and the look of old values.
@@ -102,7 +96,6 @@ export class FleetRow {
     setData(this.element, 'old', isOld ? '' : null);
     const ageMs = host.timeMs === null ? view.nowMs - host.arrivedMs : view.serverNowMs - host.timeMs;
     setText(this.cells.age, durationText(ageMs));
-    if (view.serverNowMs - this.sparkMs > 1500) this.paintSpark(view);
   }
 }
 
@@ -112,10 +105,8 @@ function makeValue(cell, column) {
   cell.append(number, unit);
   const value = { column, cell, number: number.firstChild, unit, bar: null, quantity: null };
   if (column.hasBar) {
-    const bar = make('span', 'bar');
-    value.bar = make('i');
-    bar.append(value.bar);
-    cell.append(bar);
+    value.bar = make('span', 'bar');
+    cell.append(value.bar);
   }
   return value;
 }
@@ -134,5 +125,5 @@ function paintValue(value, raw) {
     value.cell.title = isMissing ? `missing: this host does not send ${column.label}` : '';
     value.isMissing = isMissing;
   }
-  if (value.bar) value.bar.style.transform = `scaleX(${isMissing ? 0 : Math.min(1, raw / 100).toFixed(3)})`;
+  if (value.bar) value.bar.style.backgroundSize = `${isMissing ? 0 : Math.min(100, raw).toFixed(1)}% 100%`;
 }

@@ -3,6 +3,7 @@
 import { byId, make, setData } from './dom.js';
 import { FleetRow, TABLE_COLUMNS } from './fleet_row.js';
 import { palette } from './palette.js';
+import { Sparklines } from './sparkline.js';
 
 const ROOMY_HOSTS_MAX = 30;
 const OVERSCAN_ROWS = 3;
@@ -16,6 +17,7 @@ export class FleetTable {
     this.marked = null;
     this.isMoved = true;
     this.heads = new Map();
+    this.sparks = new Sparklines(this.body);
     this.buildHead(onSort);
     this.body.addEventListener('click', (event) => {
       const row = event.target.closest('[data-host]');
@@ -80,8 +82,10 @@ export class FleetTable {
     if (this.isMoved || view.isWhole) this.place();
     for (const row of this.rows) {
       if (row.host === null) continue;
-      if (needsAll || view.changedHosts.has(row.host)) row.paintValues(view);
-      if (needsAll || view.isTick || view.changedHosts.has(row.host)) row.paintState(view);
+      const hasNews = needsAll || view.changedHosts.has(row.host);
+      if (hasNews) row.paintValues();
+      if (hasNews || view.isTick) row.paintState(view);
+      if (hasNews || row.isSparkDue(view)) this.sparks.draw(row, view.serverNowMs);
     }
     this.isMoved = false;
     this.isRepaint = false;
@@ -111,6 +115,8 @@ export class FleetTable {
       setData(row.element, 'marked', host === this.marked ? '' : null);
     }
     for (const row of free) row.bind(null);
+    const anyRow = this.rowOf.values().next().value;
+    if (anyRow) this.sparks.place(anyRow.cells.spark, first, last - first, this.rowPx);
   }
 
   addRow() {

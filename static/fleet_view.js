@@ -2,8 +2,9 @@
 import { byId, make, makeIcon, setData, setIcon, setText } from './dom.js';
 import { FleetGrid } from './fleet_grid.js';
 import { FleetTable } from './fleet_table.js';
-import { clockText, durationText, quantityText, wholeText } from './format.js';
+import { clockText, quantityText, wholeText } from './format.js';
 import { requestPaint } from './frame.js';
+import { sinceText } from './health.js';
 import { HostOrder } from './host_order.js';
 import { COLUMN } from './store.js';
 
@@ -167,7 +168,7 @@ export class FleetView {
 function paintIssue(row, host, nowMs) {
   row.element.hidden = host === undefined;
   if (host === undefined) return;
-  const { level, text, sinceMs } = host.health;
+  const { level, text } = host.health;
   setData(row.element, 'level', level);
   setData(row.element, 'host', host.name);
   setIcon(row.icon, level);
@@ -175,5 +176,5 @@ function paintIssue(row, host, nowMs) {
   setText(row.link, host.name);
   row.link.href = `#/host/${encodeURIComponent(host.name)}`;
   setText(row.what, text);
-  setText(row.since, `for ${durationText(nowMs - sinceMs)}`);
+  setText(row.since, `for ${sinceText(host, nowMs)}`);
 }

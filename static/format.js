@@ -68,6 +68,19 @@ export function wholeText(value) {
   return value === undefined || value === null ? MISSING : Math.round(value).toLocaleString('en-US');
 }
 
+// The numbers beside an axis, all in the unit of its end; only the end says which unit.
+export function axisTexts(splits, unit) {
+  const quantity = new Quantity(unit);
+  const end = splits[splits.length - 1];
+  quantity.set(end);
+  const size = quantity.scale.step ** quantity.power;
+  return splits.map((value, i) => {
+    if (i % 2 === 1) return '';
+    const number = String(+(value / size).toPrecision(3));
+    return value === end ? `${number} ${quantity.unit}`.trim() : number;
+  });
+}
+
 // A latency: milliseconds below a second, then seconds.
 export function latencyText(latencyMs) {
   if (latencyMs === undefined || latencyMs === null) return MISSING;

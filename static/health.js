@@ -26,7 +26,7 @@ export function assess(host, lastEventMs) {
     const sinceMs = overSince(host, rule, lastEventMs);
     if (sinceMs === null || lastEventMs - sinceMs < rule.holdMs) continue;
     const value = significant3(host.values[rule.column]);
-    return { level: rule.level, kind: rule.kind, text: `${rule.name} ${value} % ≥ ${rule.limit} %`, sinceMs };
+    return { level: rule.level, kind: rule.kind, text: `${rule.name} ${value} % ≥ ${rule.limit} %`, sinceMs, isAtLeast: sinceMs <= host.firstSeenMs };
   }
   if (host.reason) return { level: 'warning', kind: 'note', text: host.reason, sinceMs: host.arrivedMs };
   return { level: 'ok', kind: null, text: '', sinceMs: 0 };
@@ -46,6 +46,7 @@ export function judge(hosts, lastEventMs) {
   const counts = { total: 0, up: 0, critical: 0, warning: 0, ended: 0, ok: 0 };
   const issues = [];
   for (const host of hosts.values()) {
+    host.firstSeenMs ??= lastEventMs;
     host.health = assess(host, lastEventMs);
     counts.total += 1;
     counts[host.health.level] += 1;
@@ -56,10 +57,15 @@ export function judge(hosts, lastEventMs) {
   return { counts, issues };
 }
 
+// What was so already when the page first looked may have been so for longer.
+export function sinceText(host, nowMs) {
+  return `${host.health.isAtLeast ? '≥ ' : ''}${durationText(nowMs - host.health.sinceMs)}`;
+}
+
 export function severity(host) {
   return LEVELS.indexOf(host.health.level);
 }
 
 export function issueText(host, nowMs) {
-  return `${host.health.text} for ${durationText(nowMs - host.health.sinceMs)}`;
+  return `${host.health.text} for ${sinceText(host, nowMs)}`;
 }

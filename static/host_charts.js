@@ -21,16 +21,16 @@ const entityCollator = new Intl.Collator('en', { numeric: true });
 export const HOST_CHARTS = [
   { id: 'cpu', title: 'CPU', unit: 'percent', fixedEnd: 100, lines: cpuLines },
   { id: 'load', title: 'Load', unit: 'count', floor: 1, lines: (w) => plain(w, [['load1', '1 min'], ['load5', '5 min'], ['load15', '15 min']]) },
+  { id: 'processes-waiting', title: 'Running and blocked', unit: 'count', floor: 4, lines: (w) => plain(w, [['processes_running', 'running'], ['processes_blocked', 'blocked on disk']]), isOptional: true },
   { id: 'memory', title: 'Memory', unit: 'bytes', floor: KIB, lines: memoryLines, end: memoryEnd },
   { id: 'swap', title: 'Swap', unit: 'bytes', floor: 1024 * KIB, lines: swapLines, end: (w) => newest(w.values('memory_swap_total_bytes')), absent: (w) => (newest(w.values('memory_swap_total_bytes')) === 0 ? 'no swap on this host' : null) },
+  { id: 'processes', title: 'Processes', unit: 'count', floor: 100, lines: (w) => plain(w, [['process_count', 'processes']]) },
   { id: 'disk-busy', title: 'Disk busy', unit: 'percent', fixedEnd: 100, lines: (w, ranking) => perEntity(w, ranking, 'device', WORST_DEVICES, [['disk_busy_percent', '']]) },
   { id: 'disk-throughput', title: 'Disk throughput', unit: 'bytes_per_second', floor: 64 * KIB, lines: (w) => plain(w, [['disk_read_bytes_per_second', 'read'], ['disk_write_bytes_per_second', 'written']]) },
   { id: 'disk-operations', title: 'Disk operations', unit: 'per_second', floor: 10, lines: (w, ranking) => perEntity(w, ranking, 'device', WORST_INTERFACES, [['disk_reads_per_second', 'reads'], ['disk_writes_per_second', 'writes']]) },
   { id: 'network', title: 'Network', unit: 'bits_per_second', floor: 100_000, lines: (w, ranking) => perEntity(w, ranking, 'interface', WORST_INTERFACES, [['network_receive_bytes_per_second', 'in'], ['network_transmit_bytes_per_second', 'out']], 8) },
   { id: 'network-packets', title: 'Network packets', unit: 'per_second', floor: 100, lines: (w, ranking) => perEntity(w, ranking, 'interface', WORST_INTERFACES, [['network_receive_packets_per_second', 'in'], ['network_transmit_packets_per_second', 'out']]) },
   { id: 'network-errors', title: 'Network errors and drops', unit: 'per_second', floor: 1, lines: networkErrorLines },
-  { id: 'processes', title: 'Processes', unit: 'count', floor: 100, lines: (w) => plain(w, [['process_count', 'processes']]) },
-  { id: 'processes-waiting', title: 'Running and blocked', unit: 'count', floor: 4, lines: (w) => plain(w, [['processes_running', 'running'], ['processes_blocked', 'blocked on disk']]), isOptional: true },
 ];
 
 // Names that some chart or figure shows; whatever else a host sends is listed below the charts.
@@ -82,7 +82,7 @@ function memoryLines(window) {
     if (used[row] === undefined || used[row] === null) return used[row];
     return Math.max(0, (total[row] ?? 0) - used[row] - (free[row] ?? 0));
   });
-  const lines = stacked(window, 'memory', [{ label: 'used', color: 3, columns: [used] }, { label: 'cache, given back when needed', color: 4, columns: [cache] }]);
+  const lines = stacked(window, 'memory', [{ label: 'used', color: 3, columns: [used] }, { label: 'cache', color: 4, columns: [cache] }]);
   return lines;
 }
 
