@@ -41,6 +41,7 @@ import { Stream } from './stream.js';
 import { Strip } from './strip.js';
 
 const TICK_MS = 500;
+const LINK_CHECK_MS = 100;
 const PROBE_EVERY_MS = 60_000;
 const PROBE_FIRST_MS = [2_000, 10_000, 30_000];
 
@@ -210,6 +211,12 @@ setInterval(() => {
   isTick = true;
   if (!document.hidden) requestPaint();
 }, TICK_MS);
+// A change of the link is shown at once, not at the next tick.
+setInterval(() => {
+  if (stream.status(monotonicMs()).state === document.body.dataset.link) return;
+  isTick = true;
+  requestPaint();
+}, LINK_CHECK_MS);
 for (const delayMs of PROBE_FIRST_MS) setTimeout(probeClock, delayMs);
 setInterval(probeClock, PROBE_EVERY_MS);
 followRoute();

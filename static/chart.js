@@ -184,7 +184,7 @@ export class Chart {
     const isTipShown = isAtCursor && this.isPointerHere;
     this.tip.hidden = !isTipShown;
     if (!isTipShown) return;
-    setText(this.tip, `${clockText(this.window.timesMs[row])} · ${this.legend.text()}`);
+    setText(this.tip, clockText(this.window.timesMs[row]));
     const leftPx = AXIS_WIDTH_PX + this.plot.cursor.left;
     const isRight = leftPx > this.box.clientWidth / 2;
     this.tip.style.left = isRight ? 'auto' : `${leftPx + 8}px`;

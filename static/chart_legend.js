@@ -56,10 +56,6 @@ export class ChartLegend {
       }
     }
   }
-
-  text() {
-    return this.entries.map((entry) => `${entry.item.dataset.series} ${entry.value.textContent}`).join(', ');
-  }
 }
 
 // The row itself, or the last one before it in which the series was sampled; -1 in a gap.

@@ -2,7 +2,8 @@
 // there is no shared worker. A hung server raises no error at all, so silence is measured by the monotonic clock.
 
 export const LATE_MS = 2_500;
-export const STALE_MS = 5_000;
+// A little under five seconds, so that the words are on the screen by then.
+export const STALE_MS = 4_800;
 const WATCH_EVERY_MS = 250;
 const RETRY_MS_MIN = 500;
 const RETRY_MS_MAX = 8_000;

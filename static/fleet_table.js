@@ -5,6 +5,7 @@ import { FleetRow, TABLE_COLUMNS } from './fleet_row.js';
 import { palette } from './palette.js';
 import { Sparklines } from './sparkline.js';
 
+const FEW_HOSTS_MAX = 8;
 const ROOMY_HOSTS_MAX = 30;
 const OVERSCAN_ROWS = 3;
 
@@ -71,7 +72,7 @@ export class FleetTable {
 
   measure() {
     const isPhone = innerWidth <= 900;
-    this.rowPx = isPhone ? 52 : this.hosts.length <= ROOMY_HOSTS_MAX ? 38 : 29;
+    this.rowPx = isPhone ? 52 : this.hosts.length <= FEW_HOSTS_MAX ? 60 : this.hosts.length <= ROOMY_HOSTS_MAX ? 38 : 29;
     document.documentElement.style.setProperty('--row-height', `${this.rowPx}px`);
     const height = `${this.hosts.length * this.rowPx}px`;
     if (this.body.style.height !== height) this.body.style.height = height;

@@ -10,6 +10,7 @@ import { COLUMN } from './store.js';
 
 const GRID_HOSTS_MIN = 25;
 const ISSUES_SHOWN_MAX = 5;
+const FEW_HOSTS = 2;
 
 export class FleetView {
   constructor(openHost) {
@@ -154,7 +155,8 @@ export class FleetView {
   paintFoot(view) {
     const { order } = this;
     const total = view.hosts.size;
-    let text = total === 0 ? 'No host yet: start monitor-client on one.' : '';
+    let text = total === 0 ? 'No host yet. Start monitor-client on one: it shows here with its first frame.' : '';
+    if (total > 0 && total <= FEW_HOSTS) text = 'Open a host for its charts. To add one, run monitor-client there.';
     if (order.filter) {
       const up = order.visible.filter((host) => host.health.kind !== 'silent' && host.health.kind !== 'ended').length;
       text = `${wholeText(order.visible.length)} of ${wholeText(total)} hosts match “${order.filter}”, ${view.isUnknown ? '?' : wholeText(up)} up`;

@@ -62,6 +62,7 @@ export class Stream {
   hearLink(link) {
     if (link.state === 'open' && this.link.state === 'lost') this.lastReconnectUnixMs = Date.now();
     this.link = { ...link, state: link.state === 'open' ? this.link.state : link.state };
+    this.onEvent('link', null, monotonicMs());
   }
 
   ask() {

@@ -60,15 +60,17 @@ export class Strip {
     this.worstText.data = ` ${issueText(worst, nowMs)}`;
   }
 
-  paintNotices({ link, server }) {
+  paintNotices({ link, server, isUnknown }) {
     const wanted = new Map();
     if (link.state === 'lost' || link.state === 'stale') {
       wanted.set('link', ['critical', 'lost', 'Disconnected from the server', `${link.reason}; last event ${durationText(link.silentMs)} ago. Every value below is old. Reconnecting by itself.`]);
     }
-    if (server.bus?.state === 'down') wanted.set('bus', ['critical', 'critical', 'The bus is down', `${server.bus.detail ?? 'no detail given'}. Nothing new can arrive until it is back.`]);
-    if (server.bus?.state === 'catching up') {
-      const behind = server.bus.behind_s === null ? '' : `${durationText(server.bus.behind_s * 1000)} behind. `;
-      wanted.set('bus', ['warning', 'warning', 'Catching up', `${behind}${server.bus.detail ?? 'Values are those of then, not of now.'}`]);
+    // What a lost server last said about the bus is as old as everything else.
+    const bus = isUnknown ? null : server.bus;
+    if (bus?.state === 'down') wanted.set('bus', ['critical', 'critical', 'The bus is down', `${bus.detail ?? 'no detail given'}. Nothing new can arrive until it is back.`]);
+    if (bus?.state === 'catching up') {
+      const behind = bus.behind_s ? `${durationText(bus.behind_s * 1000)} behind. ` : '';
+      wanted.set('bus', ['warning', 'warning', 'Catching up', `${behind}${bus.detail ?? 'Values are those of then, not of now.'}`]);
     }
     if (server.insecure) wanted.set('insecure', ['warning', 'warning', 'Insecure', 'this page is served beyond this machine without encryption and without a login: everyone on the network can read it.']);
     for (const [key, element] of this.notices) {
