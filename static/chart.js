@@ -26,6 +26,8 @@ export class Chart {
     this.ranking = { worst: null, showsAll: false };
     this.isVisible = true;
     this.isPointerHere = false;
+    this.isPaintWanted = true;
+    this.cursorLeftPx = null;
     this.axis = new AxisEnd(spec.unit, spec.floor ?? 1);
     this.element = make('section', 'chart');
     this.element.id = `chart-${spec.id}`;
@@ -52,7 +54,7 @@ export class Chart {
     this.resizes.observe(this.box);
     this.visibility = new IntersectionObserver(([entry]) => {
       this.isVisible = entry.isIntersecting;
-      if (this.isVisible) requestPaint();
+      if (this.isVisible) this.wantsPaint();
     });
     this.visibility.observe(this.element);
   }
@@ -66,12 +68,18 @@ export class Chart {
 
   toggleAll() {
     this.isOpen = !this.isOpen;
+    this.wantsPaint();
+  }
+
+  wantsPaint() {
+    this.isPaintWanted = true;
     requestPaint();
   }
 
   // `view` holds the window of time to show: [fromMs, toMs] by the server's clock, and what is known about the host.
   paint(window, view) {
     if (!this.isVisible) return;
+    this.isPaintWanted = false;
     this.choose(window, view.nowMs);
     if (this.lines.length === 0) return;
     this.window = window;
@@ -158,7 +166,8 @@ export class Chart {
       series: [{}, ...this.lines.map((line) => this.seriesOptions(line))],
       hooks: {
         drawClear: [(plot) => this.view && drawBands(plot, this.window, this.view)],
-        setCursor: [() => requestPaint()],
+        // Drawing places the cursor too; only a move is news.
+        setCursor: [(plot) => plot.cursor.left !== this.cursorLeftPx && this.wantsPaint()],
       },
     };
   }
@@ -178,6 +187,7 @@ export class Chart {
   // Values under the crosshair, or the newest.
   paintLegend() {
     const row = this.plot.cursor.idx;
+    this.cursorLeftPx = this.plot.cursor.left;
     const isAtCursor = row !== null && row !== undefined && this.plot.cursor.left >= 0;
     this.legend.paint(this.lines, this.window, isAtCursor ? row : null, this.view);
     setText(this.note, isAtCursor ? clockText(this.window.timesMs[row]) : '');

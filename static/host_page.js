@@ -86,7 +86,7 @@ export class HostPage {
     // New frames are drawn at once; without any the live edge still moves on.
     const waitedMs = view.nowMs - this.drawnMs;
     const isDue = view.isWhole || (waitedMs >= REDRAW_MS_MIN && window.lastTimeMs !== this.drawnTimeMs)
-      || waitedMs >= REDRAW_IDLE_MS || this.isInspected();
+      || waitedMs >= REDRAW_IDLE_MS || this.charts.some((chart) => chart.isPaintWanted && chart.isVisible);
     if (isDue) this.paintCharts(host, window, view);
     if (view.isTick || view.isWhole) this.paintBelow(window, view);
   }
@@ -139,11 +139,6 @@ export class HostPage {
       else chart.paint(window, chartView);
     }
     if (buildsLeft < 0) this.drawnMs = -Infinity;
-  }
-
-  // The pointer is in a chart: the legends follow it in every frame.
-  isInspected() {
-    return this.charts.some((chart) => chart.isPointerHere);
   }
 
   // The frames of this host's sessions, and metrics that no chart shows.
