@@ -13,7 +13,7 @@ export function drawBands(plot, window, view) {
   ctx.clip();
   for (const gap of window.gaps) {
     const isRestart = window.sessionStartsMs.some((startMs) => startMs > gap.fromMs && startMs <= gap.toMs);
-    drawBand(plot, gap.fromMs, gap.toMs, isRestart ? 'client restarted' : 'no frames');
+    drawBand(plot, gap.fromMs, gap.toMs, isRestart ? 'client restarted' : gap.cause ?? 'no frames');
   }
   if (view.edgeCause !== null) drawBand(plot, window.lastTimeMs, view.toMs, view.edgeCause);
   for (const startMs of window.sessionStartsMs) drawStart(plot, startMs);

@@ -6,7 +6,7 @@ export const LATE_MS = 2_500;
 export const STALE_MS = 4_800;
 const WATCH_EVERY_MS = 250;
 const RETRY_MS_MIN = 500;
-const RETRY_MS_MAX = 8_000;
+const RETRY_MS_MAX = 3_000;
 const EVENT_NAMES = ['snapshot', 'frames', 'heartbeat'];
 
 export function liveQuery(wantsSummary, hosts) {

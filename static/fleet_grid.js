@@ -86,7 +86,7 @@ export class FleetGrid {
     const size = pitch - GAP_PX;
     const x = (i % this.perRow) * pitch;
     const y = Math.floor(i / this.perRow) * pitch;
-    context.clearRect(x - 1, y - 1, pitch, pitch);
+    context.clearRect(x - 1, y - 1, size + 2, size + 2);
     this.paintShape(host, x, y, size);
     if (host === this.marked) this.outline(x, y, size, palette.text, 2);
   }
@@ -114,7 +114,9 @@ export class FleetGrid {
   paintCritical(x, y, size) {
     const { context } = this;
     context.fillStyle = palette.critical;
-    context.fillRect(x - 0.5, y - 0.5, size + 1, size + 1);
+    context.fillRect(x, y, size, size);
+    // The worst has the highest contrast, in grey too.
+    this.outline(x - 1, y - 1, size + 2, palette.text, 1.5);
     this.stroke(x, y, size, palette.criticalInk, [[0.22, 0.22, 0.78, 0.78], [0.78, 0.22, 0.22, 0.78]], Math.max(1.5, size / 7));
   }
 

@@ -6,6 +6,7 @@ export const MISSING = '–';
 const SCALES = {
   percent: { step: 1000, units: ['%'] },
   count: { step: 1000, units: ['', 'k', 'M', 'G'] },
+  whole: { step: 1000, units: [''] },
   per_second: { step: 1000, units: ['/s', 'k/s', 'M/s', 'G/s'] },
   bits_per_second: { step: 1000, units: ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'] },
   bytes: { step: 1024, units: ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] },
@@ -31,7 +32,8 @@ export class Quantity {
       this.unit = '';
     } else {
       this.power = choosePower(Math.abs(value), this.power, this.scale);
-      this.number = significant3(value / this.scale.step ** this.power);
+      const scaled = value / this.scale.step ** this.power;
+      this.number = this.scale === SCALES.whole ? wholeText(scaled) : significant3(scaled);
       this.unit = this.scale.units[this.power];
     }
     return before !== this.number || unitBefore !== this.unit;
@@ -44,7 +46,7 @@ export class Quantity {
 
 // Up as soon as the number would need four digits, down only when it has fallen a tenth below the border.
 function choosePower(size, power, scale) {
-  if (size === 0) return power;
+  if (size === 0) return 0;
   while (power < scale.units.length - 1 && size >= 999.5 * scale.step ** power) power += 1;
   while (power > 0 && size < 0.9 * scale.step ** power) power -= 1;
   return power;

@@ -21,10 +21,10 @@ const entityCollator = new Intl.Collator('en', { numeric: true });
 export const HOST_CHARTS = [
   { id: 'cpu', title: 'CPU', unit: 'percent', fixedEnd: 100, lines: cpuLines },
   { id: 'load', title: 'Load', unit: 'count', floor: 1, lines: (w) => plain(w, [['load1', '1 min'], ['load5', '5 min'], ['load15', '15 min']]) },
-  { id: 'processes-waiting', title: 'Running and blocked', unit: 'count', floor: 4, lines: (w) => plain(w, [['processes_running', 'running'], ['processes_blocked', 'blocked on disk']]), isOptional: true },
+  { id: 'processes-waiting', title: 'Running and blocked', unit: 'whole', floor: 4, lines: (w) => plain(w, [['processes_running', 'running'], ['processes_blocked', 'blocked on disk']]), isOptional: true },
   { id: 'memory', title: 'Memory', unit: 'bytes', floor: KIB, lines: memoryLines, end: memoryEnd },
   { id: 'swap', title: 'Swap', unit: 'bytes', floor: 1024 * KIB, lines: swapLines, end: (w) => newest(w.values('memory_swap_total_bytes')), absent: (w) => (newest(w.values('memory_swap_total_bytes')) === 0 ? 'no swap on this host' : null) },
-  { id: 'processes', title: 'Processes', unit: 'count', floor: 100, lines: (w) => plain(w, [['process_count', 'processes']]) },
+  { id: 'processes', title: 'Processes', unit: 'whole', floor: 100, lines: (w) => plain(w, [['process_count', 'processes']]) },
   { id: 'disk-busy', title: 'Disk busy', unit: 'percent', fixedEnd: 100, lines: (w, ranking) => perEntity(w, ranking, 'device', WORST_DEVICES, [['disk_busy_percent', '']]) },
   { id: 'disk-throughput', title: 'Disk throughput', unit: 'bytes_per_second', floor: 64 * KIB, lines: (w) => plain(w, [['disk_read_bytes_per_second', 'read'], ['disk_write_bytes_per_second', 'written']]) },
   { id: 'disk-operations', title: 'Disk operations', unit: 'per_second', floor: 10, lines: (w, ranking) => perEntity(w, ranking, 'device', WORST_INTERFACES, [['disk_reads_per_second', 'reads'], ['disk_writes_per_second', 'writes']]) },

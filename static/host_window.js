@@ -151,7 +151,7 @@ export class HostWindow {
     const freshByKey = new Map(fresh.series.map((series) => [series.key, series.values]));
     const pastByKey = new Map(past.series.map((series) => [series.key, series.values]));
     const keys = new Set([...pastByKey.keys(), ...freshByKey.keys()]);
-    return HostWindow.fromSnapshot({
+    const merged = HostWindow.fromSnapshot({
       session_starts_ms: [...new Set([...past.session_starts_ms, ...fresh.session_starts_ms])].sort((a, b) => a - b),
       time_ms: [...past.time_ms, ...fresh.time_ms],
       interval_ms: [...past.interval_ms, ...fresh.interval_ms],
@@ -160,6 +160,9 @@ export class HostWindow {
         values: [...(pastByKey.get(key) ?? past.time_ms.map(() => null)), ...(freshByKey.get(key) ?? fresh.time_ms.map(() => null))],
       })),
     });
+    const hole = merged.gaps.find((gap) => gap.toMs === fresh.time_ms[0]);
+    if (hole) hole.cause = 'not kept by the server';
+    return merged;
   }
 }
 

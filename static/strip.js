@@ -34,7 +34,7 @@ export class Strip {
     setIcon(byId('strip-link-icon'), LINK_ICONS[link.state]);
     setText(byId('strip-link-word'), LINK_WORDS[link.state]);
     const isFresh = link.state === 'live' || link.state === 'connecting';
-    const latency = drawn.total ? `${(drawn.total.p50_ms / 1000).toFixed(2)} s` : '';
+    const latency = drawn.total ? `${(drawn.total.p50_ms / 1000).toFixed(drawn.total.p50_ms < 10 ? 3 : 2)} s` : '';
     setText(byId('strip-link-age'), isFresh ? latency : durationText(link.silentMs));
     byId('strip-link').title = isFresh
       ? `from sample to screen, median of the last minute${drawn.total ? `: ${latencyText(drawn.total.p50_ms)}` : ''}`
@@ -89,7 +89,9 @@ export class Strip {
       const words = make('span');
       words.append(make('b'), document.createTextNode(''));
       element.append(makeIcon(icon), words);
-      byId('notices').append(element);
+      // What is lost stands above what is wrong.
+      if (key === 'link') byId('notices').prepend(element);
+      else byId('notices').append(element);
       this.notices.set(key, element);
     }
     setData(element, 'level', level);
