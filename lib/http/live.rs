@@ -17,8 +17,8 @@ mod render;
 mod viewer;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
@@ -118,6 +118,9 @@ pub(crate) struct Door {
     viewers: Arc<AtomicUsize>,
     next_id: AtomicU64,
     events: Arc<AtomicU64>,
+    /// One snapshot is made at a time: a crowd that reconnects at once would otherwise hold as
+    /// many windows in memory as there are connections.
+    making: Mutex<()>,
 }
 
 /// The running fan-out thread; dropping it ends every stream.
@@ -144,6 +147,7 @@ pub(crate) fn start(context: &Arc<Context>, budget: &Arc<Budget>) -> io::Result<
         viewers: Arc::default(),
         next_id: AtomicU64::new(0),
         events,
+        making: Mutex::new(()),
     };
     Ok((Live { _stopper: stopper, _fanout: fanout }, Arc::new(door)))
 }
@@ -184,6 +188,7 @@ impl Door {
         let event = self.events.fetch_add(1, Ordering::Relaxed);
         self.send(Command::Join(Box::new(viewer)))?;
         let snapshot = thread::contain("http-snapshot", || {
+            let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
             let json = self.context.snapshot(wanted.summary, &wanted.hosts);
             render::large_event(&self.context.run, event, "snapshot", json)
         });

@@ -33,7 +33,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::analysis::view::View;
 use crate::base::clock::SharedClock;
@@ -176,7 +176,6 @@ pub fn start(
         version: config.version,
         insecure: !is_loopback,
         counts: Arc::clone(&counts),
-        making: Mutex::new(()),
     });
     let inner = server::start(&config.runtime_dir, Arc::clone(&context), Arc::clone(&counts));
     let (server, link) = inner

@@ -6,7 +6,7 @@ use crate::base::clock::Scripted;
 use crate::http::counts::HttpCounts;
 use crate::http::scripted_view::ScriptedView;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 fn context(view: &Arc<ScriptedView>) -> Context {
     Context {
@@ -16,7 +16,6 @@ fn context(view: &Arc<ScriptedView>) -> Context {
         version: "1.2.3".to_owned(),
         insecure: false,
         counts: Arc::new(HttpCounts::new()),
-        making: Mutex::new(()),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,11 +78,15 @@ pub(crate) fn start(
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
+    /// The directory around it, when it was made here too.
+    made_around: Option<PathBuf>,
 }
 
 impl Directory {
     fn make(runtime_dir: &Path) -> io::Result<Self> {
+        let made_around = (!runtime_dir.exists()).then(|| runtime_dir.to_owned());
         fs::create_dir_all(runtime_dir)?;
+        remove_abandoned(runtime_dir);
         let name = format!("gate-{}-{:08x}", std::process::id(), random::u128() as u32);
         let path = runtime_dir.join(name);
         let longest = place_in(&path, 9_999).socket;
@@ -95,7 +99,7 @@ impl Directory {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         }
         DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path })
+        Ok(Self { path, made_around })
     }
 
     fn place(&self, generation: u64) -> Place {
@@ -107,6 +111,30 @@ impl Drop for Directory {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
             log::debug!("http: '{}' stays behind: {error}", self.path.display());
+        }
+        if let Some(around) = &self.made_around {
+            // Somebody may have put something there since.
+            let _ = fs::remove_dir(around);
+        }
+    }
+}
+
+/// Removes what processes that were killed have left: directories in which nobody listens.
+fn remove_abandoned(runtime_dir: &Path) {
+    let Ok(entries) = fs::read_dir(runtime_dir) else { return };
+    for directory in entries.flatten() {
+        if !directory.file_name().to_string_lossy().starts_with("gate-") {
+            continue;
+        }
+        let Ok(files) = fs::read_dir(directory.path()) else { continue };
+        // An empty one may belong to a process that is starting just now.
+        let sockets: Vec<_> = files.flatten().map(|file| file.path()).collect();
+        let refuses = |socket: &PathBuf| {
+            let answer = UnixStream::connect(socket);
+            answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        if !sockets.is_empty() && sockets.iter().all(refuses) {
+            let _ = fs::remove_dir_all(directory.path());
         }
     }
 }
@@ -277,3 +305,7 @@ fn convert(answer: Response) -> tiny_http::Response<Reader> {
     let status = tiny_http::StatusCode(answer.status);
     tiny_http::Response::new(status, headers, answer.body.reader(), Some(length), None)
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! The whole state in one document: what `/` carries and what every live stream begins with.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::body::Body;
 use super::counts::HttpCounts;
@@ -32,9 +32,6 @@ pub(crate) struct Context {
     /// Listening beyond loopback without TLS: the page says so.
     pub(crate) insecure: bool,
     pub(crate) counts: Arc<HttpCounts>,
-    /// One snapshot is made at a time: a crowd that reconnects at once would otherwise hold as
-    /// many windows in memory as there are threads.
-    pub(crate) making: Mutex<()>,
 }
 
 impl Context {
@@ -51,7 +48,6 @@ impl Context {
 
     /// The document as JSON.
     pub(crate) fn snapshot(&self, with_summary: bool, watched: &[HostName]) -> Body {
-        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let (hosts, sparks) = if with_summary {
             (self.view.hosts(), self.view.sparks(SPARK_POINTS_MAX))
         } else {

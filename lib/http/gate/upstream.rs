@@ -281,3 +281,7 @@ fn parse_head(bytes: &[u8]) -> Result<(u16, Vec<u8>, usize), UpstreamError> {
         None => Err(broken("its answer has no length")),
     }
 }
+
+#[cfg(test)]
+#[path = "upstream_tests.rs"]
+mod tests;
