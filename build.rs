@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 
 /// Third-party files that the page loads: below `static/node_modules`, and as what.
 const VENDORED: &[(&str, &str)] = &[
-    ("uplot/dist/uPlot.esm.js", "vendor/uPlot.esm.js"),
+    ("uplot/dist/uPlot.iife.min.js", "vendor/uPlot.iife.min.js"),
     ("uplot/dist/uPlot.min.css", "vendor/uPlot.min.css"),
 ];
 

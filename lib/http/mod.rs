@@ -7,7 +7,7 @@
 //!
 //! - [`start`] opens the listener; dropping the [`Handle`] closes it and ends every connection
 //! - `gate/`: the public socket; limits, deadlines, strict parsing, names (`policy.rs`)
-//! - `server.rs`: tiny_http behind the gate, rebuilt when it fails
+//! - `server.rs`: tiny_http behind the gate, rebuilt when it fails; `directory.rs`: its socket's
 //! - `routes.rs`: what each path answers, as a pure function
 //! - `view.rs`: the JSON shapes; `snapshot.rs`: the document with everything
 //! - `body.rs`: large documents in small blocks
@@ -20,6 +20,7 @@
 mod assets;
 mod body;
 mod counts;
+mod directory;
 mod gate;
 mod live;
 mod policy;

@@ -126,7 +126,7 @@ fn the_ledger_names_hosts_and_sessions() {
 #[test]
 fn ready_follows_the_bus() {
     let view = ScriptedView::new(1, 1);
-    let mut check = |state, status, expected: Value| {
+    let check = |state, status, expected: Value| {
         *view.bus.lock().unwrap() = state;
         let response = get_from(&view, "/readyz");
         assert_eq!((response.status, json_of(&response)), (status, expected));

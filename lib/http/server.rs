@@ -1,13 +1,11 @@
 //! The inner server: tiny_http on a Unix socket that only the gate can reach.
 //!
-//! The socket lies in a directory of mode 0700, because whoever connects to it is past the gate. A
-//! supervisor starts the server, and starts it anew when its socket refuses (an accept that fails
+//! The socket lies in a private directory (`directory.rs`), because whoever connects to it is past
+//! the gate. A supervisor starts the server, and starts it anew when its socket refuses (an accept that fails
 //! ends tiny_http's accepting thread for good).
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +14,12 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::body::Reader;
 use super::counts::HttpCounts;
+use super::directory::{self, Directory};
 use super::gate::{Place, STREAMS};
 use super::routes::{self, Context, Method, Request, Response};
 use crate::base::backoff::Backoff;
-use crate::base::random;
 use crate::base::stop::{self, Stop, Stopper};
 use crate::base::thread::{self, Joined};
-
-/// Longest path of a Unix socket (`sun_path` of unix(7), less its closing zero).
-const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The running inner server. Dropping it ends its threads and removes its directory.
 #[derive(Debug)]
@@ -74,75 +69,6 @@ pub(crate) fn start(
     Ok((InnerServer { _stopper: stopper, _supervisor: supervisor, _directory: directory }, link))
 }
 
-/// A directory of our own, removed with everything in it.
-#[derive(Debug)]
-struct Directory {
-    path: PathBuf,
-    /// The directory around it, when it was made here too.
-    made_around: Option<PathBuf>,
-}
-
-impl Directory {
-    fn make(runtime_dir: &Path) -> io::Result<Self> {
-        let made_around = (!runtime_dir.exists()).then(|| runtime_dir.to_owned());
-        fs::create_dir_all(runtime_dir)?;
-        remove_abandoned(runtime_dir);
-        let name = format!("gate-{}-{:08x}", std::process::id(), random::u128() as u32);
-        let path = runtime_dir.join(name);
-        let longest = place_in(&path, 9_999).socket;
-        if longest.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-            let words = format!(
-                "'{}' is too long for the path of a Unix socket (at most {SOCKET_PATH_BYTES_MAX} \
-                 bytes): expected a shorter directory for run-time files",
-                longest.display()
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
-        }
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path, made_around })
-    }
-
-    fn place(&self, generation: u64) -> Place {
-        place_in(&self.path, generation)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            log::debug!("http: '{}' stays behind: {error}", self.path.display());
-        }
-        if let Some(around) = &self.made_around {
-            // Somebody may have put something there since.
-            let _ = fs::remove_dir(around);
-        }
-    }
-}
-
-/// Removes what processes that were killed have left: directories in which nobody listens.
-fn remove_abandoned(runtime_dir: &Path) {
-    let Ok(entries) = fs::read_dir(runtime_dir) else { return };
-    for directory in entries.flatten() {
-        if !directory.file_name().to_string_lossy().starts_with("gate-") {
-            continue;
-        }
-        let Ok(files) = fs::read_dir(directory.path()) else { continue };
-        // An empty one may belong to a process that is starting just now.
-        let sockets: Vec<_> = files.flatten().map(|file| file.path()).collect();
-        let refuses = |socket: &PathBuf| {
-            let answer = UnixStream::connect(socket);
-            answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        };
-        if !sockets.is_empty() && sockets.iter().all(refuses) {
-            let _ = fs::remove_dir_all(directory.path());
-        }
-    }
-}
-
-fn place_in(directory: &Path, generation: u64) -> Place {
-    Place { socket: directory.join(format!("{generation}.sock")), generation }
-}
-
 /// Keeps one server running.
 struct Supervisor {
     path: PathBuf,
@@ -171,7 +97,7 @@ impl Supervisor {
                         drop(running.take());
                         let Some(anew) = self.build_anew(stop) else { return };
                         running = Some(anew);
-                        tell(place_in(&self.path, self.generation));
+                        tell(directory::place_in(&self.path, self.generation));
                     }
                 }
             }
@@ -183,7 +109,7 @@ impl Supervisor {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
         loop {
             self.generation += 1;
-            let place = place_in(&self.path, self.generation);
+            let place = directory::place_in(&self.path, self.generation);
             match Running::start(&place, &self.context, &self.counts, &self.rebuild) {
                 Ok(running) => {
                     self.counts.server_rebuilt.increment();

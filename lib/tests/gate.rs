@@ -212,6 +212,50 @@ fn one_connection_answers_many_requests_in_step() {
 }
 
 #[test]
+fn the_page_and_every_module_it_refers_to_is_served_once() {
+    let served = Served::start("", 3);
+    let mut connection = Connection::open(served.address);
+    let (status, head, page) = connection.request("GET", "/", "Accept-Encoding: gzip\r\n");
+    assert_eq!(status, 200);
+    assert!(head.contains("Cache-Control: no-store"), "{head}");
+    let page = String::from_utf8(page).unwrap();
+    let (_, rest) = page.split_once("id=\"snapshot\">").unwrap();
+    let snapshot: serde_json::Value =
+        serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
+    assert_eq!(snapshot["summary"]["hosts"].as_array().unwrap().len(), 3);
+
+    let (mut waiting, mut seen) = (references(&page), std::collections::BTreeSet::new());
+    while let Some(path) = waiting.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let (status, head, body) = connection.request("GET", &path, "");
+        assert_eq!((status, body.is_empty()), (200, false), "{path}");
+        let etag = head.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
+        let again = connection.request("GET", &path, &format!("If-None-Match: {etag}\r\n"));
+        assert_eq!((again.0, again.2.len()), (304, 0), "{path}");
+        let small = connection.request("GET", &path, "Accept-Encoding: gzip\r\n");
+        if small.1.contains("Content-Encoding: gzip") {
+            assert!(small.2.starts_with(&[0x1f, 0x8b]) && small.2.len() < body.len(), "{path}");
+        }
+        waiting.extend(references(&String::from_utf8(body).unwrap()));
+    }
+    assert!(seen.iter().any(|path| path.ends_with(".js")), "{seen:?}");
+}
+
+/// What a page or a module loads: `/static/...`, and imports of its neighbours.
+fn references(text: &str) -> Vec<String> {
+    let quoted = text.split(['"', '\'']);
+    let paths = quoted.filter_map(|word| {
+        let is_path = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+        let path = word.strip_prefix("./").map(|name| format!("/static/{name}"));
+        let path = path.or_else(|| word.starts_with("/static/").then(|| word.to_owned()));
+        path.filter(|path| is_path && (path.ends_with(".js") || path.ends_with(".css")))
+    });
+    paths.collect()
+}
+
+#[test]
 fn a_panic_in_a_handler_is_an_answer_and_no_more() {
     let served = Served::start("panics=1", 3);
     for _ in 0..12 {

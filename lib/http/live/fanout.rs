@@ -285,3 +285,7 @@ impl Fanout {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "fanout_tests.rs"]
+mod tests;
