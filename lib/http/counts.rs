@@ -6,23 +6,23 @@ crate::counters! {
     /// Counters of the http room.
     pub struct HttpCounts {
         connections: "http_connections_total", "Connections accepted.";
-        connections_evicted: "http_connections_evicted_total", "Connections closed without a complete request to make room for others.";
+        connections_evicted: "http_connections_evicted_total", "Idle or slow connections closed to make room.";
         connections_refused: "http_connections_refused_total", "Connections answered 503 because all were busy.";
-        accept_errors: "http_accept_errors_total", "Connections the kernel could not hand over, such as for want of descriptors.";
+        accept_errors: "http_accept_errors_total", "Connections lost for want of descriptors or memory.";
         requests: "http_requests_total", "Requests whose head was complete.";
-        requests_refused: "http_requests_refused_total", "Requests refused by the gate before any handler saw them.";
-        requests_late: "http_requests_late_total", "Requests whose head or body did not come within its time.";
+        requests_refused: "http_requests_refused_total", "Requests refused before any handler saw them.";
+        requests_late: "http_requests_late_total", "Requests that did not come within their time.";
         answers: "http_answers_total", "Answers written to the end.";
-        answers_failed: "http_answers_failed_total", "Requests that got a 5xx because no answer could be had.";
-        answers_abandoned: "http_answers_abandoned_total", "Answers whose viewer left or did not take them within their time.";
+        answers_failed: "http_answers_failed_total", "Requests that got a 5xx for want of an answer.";
+        answers_abandoned: "http_answers_abandoned_total", "Answers whose viewer left or was too slow.";
         server_rebuilt: "http_server_rebuilt_total", "Times the inner server was started anew.";
         handlers_panicked: "http_handlers_panicked_total", "Panics contained in a handler; please report them.";
         viewers: "http_live_viewers", "Live streams open now.";
         viewers_joined: "http_live_viewers_joined_total", "Live streams opened.";
         viewers_left: "http_live_viewers_left_total", "Live streams that the viewer closed.";
         viewers_refused: "http_live_viewers_refused_total", "Live streams answered 503.";
-        viewers_behind: "http_live_viewers_behind_total", "Live streams dropped because too much waited for their viewer.";
-        viewers_stalled: "http_live_viewers_stalled_total", "Live streams dropped because their viewer took nothing for too long.";
+        viewers_behind: "http_live_viewers_behind_total", "Live streams dropped: too much waited for the viewer.";
+        viewers_stalled: "http_live_viewers_stalled_total", "Live streams dropped: the viewer took nothing for long.";
         updates: "http_live_updates_total", "Frames that came in for live streams.";
         updates_unwatched: "http_live_updates_unwatched_total", "Of those, frames that no viewer had asked for.";
         events: "http_live_events_total", "Events queued for viewers.";

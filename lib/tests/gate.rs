@@ -245,11 +245,12 @@ fn the_page_and_every_module_it_refers_to_is_served_once() {
 
 /// What a page or a module loads: `/static/...`, and imports of its neighbours.
 fn references(text: &str) -> Vec<String> {
-    let quoted = text.split(['"', '\'']);
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let quoted = code.flat_map(|line| line.split(['"', '\'']));
     let paths = quoted.filter_map(|word| {
         let is_path = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
-        let path = word.strip_prefix("./").map(|name| format!("/static/{name}"));
-        let path = path.or_else(|| word.starts_with("/static/").then(|| word.to_owned()));
+        let neighbour = word.strip_prefix("./").map(|name| format!("/static/{name}"));
+        let path = neighbour.or_else(|| word.starts_with("/static/").then(|| word.to_owned()));
         path.filter(|path| is_path && (path.ends_with(".js") || path.ends_with(".css")))
     });
     paths.collect()
