@@ -1,6 +1,6 @@
 //! Generates the code of `proto/monitor.proto` (pure Rust, no protoc), and embeds the page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -16,6 +16,11 @@ const VENDORED: &[(&str, &str)] = &[
     ("uplot/dist/uPlot.iife.min.js", "vendor/uPlot.iife.min.js"),
     ("uplot/dist/uPlot.min.css", "vendor/uPlot.min.css"),
 ];
+
+/// Modules that a page or a worker starts with. Each is joined with everything it imports into one
+/// file: thirty requests, each known only when the one before it was read, would cost a viewer far
+/// away a second.
+const ENTRIES: &[&str] = &["app.js", "stream_worker.js"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
@@ -48,6 +53,7 @@ fn embed(page: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     }
     let compressed = out.join("assets");
     fs::create_dir_all(&compressed)?;
+    join_modules(page, &compressed, &mut files)?;
     let mut list = String::from("static ASSETS: &[Asset] = &[\n");
     for (number, (path, file)) in files.iter().enumerate() {
         let bytes = fs::read(file)?;
@@ -72,6 +78,57 @@ fn embed(page: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     }
     list.push_str("];\n");
     Ok(fs::write(out.join("assets.rs"), list)?)
+}
+
+/// Puts joined files in the place of the entries, and takes out what is inside them now.
+fn join_modules(
+    page: &Path,
+    out: &Path,
+    files: &mut BTreeMap<String, PathBuf>,
+) -> Result<(), Box<dyn Error>> {
+    let mut imported = BTreeSet::new();
+    for entry in ENTRIES.iter().filter(|entry| page.join(entry).exists()) {
+        let (mut text, mut seen) = (String::new(), BTreeSet::new());
+        append_module(page, entry, &mut seen, &mut text)?;
+        let joined = out.join(entry);
+        fs::write(&joined, text)?;
+        files.insert((*entry).to_owned(), joined);
+        imported.extend(seen);
+    }
+    files.retain(|path, _| !imported.contains(path) || ENTRIES.contains(&path.as_str()));
+    Ok(())
+}
+
+/// Appends a module behind what it imports, the order in which a browser runs them. Top-level
+/// names are unique over all modules (see `static/app.js`), so they can share one scope.
+fn append_module(
+    page: &Path,
+    name: &str,
+    seen: &mut BTreeSet<String>,
+    text: &mut String,
+) -> Result<(), Box<dyn Error>> {
+    if !seen.insert(name.to_owned()) {
+        return Ok(());
+    }
+    let source = fs::read_to_string(page.join(name)).map_err(|e| format!("static/{name}: {e}"))?;
+    let mut body = format!("// {name}\n");
+    for (number, line) in source.lines().enumerate() {
+        let wrong = |expected: &str| format!("static/{name}:{}: expected {expected}", number + 1);
+        if line.starts_with("import ") {
+            let from = line.strip_suffix(".js';").and_then(|line| line.split_once("} from './"));
+            let (_, import) = from.ok_or_else(|| wrong("import { a, b } from './name.js';"))?;
+            append_module(page, &format!("{import}.js"), seen, text)?;
+        } else if let Some(declared) = line.strip_prefix("export ") {
+            if declared.starts_with("default") || declared.starts_with(['{', '*']) {
+                return Err(wrong("export before a const, function or class").into());
+            }
+            writeln!(body, "{declared}")?;
+        } else {
+            writeln!(body, "{line}")?;
+        }
+    }
+    text.push_str(&body);
+    Ok(())
 }
 
 /// Every file that is for browsers: not npm's, not hidden.
