@@ -13,6 +13,7 @@ use super::sampled_log::SampledLog;
 use super::schedule::{Grid, Known, Order, Plan, speaks_of};
 use super::shared::{Instant, Shared, micros};
 use super::split::Splitter;
+use crate::base::quantity::format_duration;
 use crate::base::stop::Stop;
 use crate::base::thread::contain;
 use crate::base::throttle::Throttle;
@@ -114,11 +115,10 @@ impl Sampler {
     }
 
     /// When there is something to do: a tick, or the end of a lease. Monotonic.
-    fn wake_at(&self) -> Option<Duration> {
+    fn wake_at(&mut self) -> Option<Duration> {
         let now = self.shared.now();
-        // An estimate that stepped back is where the grid goes on from.
-        let after_us = self.last.server_us.min(now.server.unix_us);
-        let tick = self.plan.next_us(self.grid, after_us).map(|tick_us| {
+        self.follow_back(now);
+        let tick = self.plan.next_us(self.grid, self.last.server_us).map(|tick_us| {
             now.monotonic + Duration::from_micros(tick_us.saturating_sub(now.server.unix_us))
         });
         [tick, self.plan.valid_until].into_iter().flatten().min()
@@ -128,8 +128,12 @@ impl Sampler {
         let pending = self.shared.orders.take();
         if let Some((schedule, received)) = pending.schedule {
             log::debug!("standing order {}: {:?}", schedule.revision, schedule.entries);
+            let now = self.shared.now();
+            // What the old order had due is still taken.
+            self.tick();
             self.order = Order::new(schedule, received);
-            self.replan(true);
+            self.replan(now);
+            self.tell_clamped();
         }
         if !pending.collect.is_empty() {
             let asked = |known: &Known| pending.collect.iter().any(|p| speaks_of(p, known));
@@ -138,44 +142,49 @@ impl Sampler {
         }
     }
 
-    fn replan(&mut self, is_new: bool) {
-        let now = self.shared.now();
-        let was_idle = self.plan.distinct_ms.is_empty();
+    /// The order as it stands `now`, from where its ticks count.
+    fn replan(&mut self, now: Instant) {
         self.plan = self.order.plan(&self.known, self.interval_min, now.monotonic);
-        if was_idle {
-            self.last = Tick { server_us: now.server.unix_us, monotonic: now.monotonic };
-        }
-        if is_new && self.plan.clamped > 0 {
+        self.last = Tick { server_us: now.server.unix_us, monotonic: now.monotonic };
+    }
+
+    fn tell_clamped(&self) {
+        if self.plan.clamped > 0 {
             self.shared.counts.metrics_clamped.add(self.plan.clamped as u64);
             log::warn!(
                 "the server asks for {} metrics faster than --interval-min {} allows: they are \
                  taken at that",
                 self.plan.clamped,
-                crate::base::quantity::format_duration(self.interval_min)
+                format_duration(self.interval_min)
             );
         }
     }
 
-    fn tick(&mut self) {
-        let now = self.shared.now();
-        if self.plan.valid_until.is_some_and(|end| end <= now.monotonic) {
-            self.replan(false);
-        }
+    /// When the estimate has stepped back, the grid goes on from there.
+    fn follow_back(&mut self, now: Instant) {
         if now.server.unix_us < self.last.server_us {
             self.last = Tick { server_us: now.server.unix_us, monotonic: now.monotonic };
         }
-        let Some(interval_ms) = self.plan.shortest_ms() else { return };
-        let Some(planned_us) = self.plan.next_us(self.grid, self.last.server_us) else { return };
-        if planned_us > now.server.unix_us {
-            return;
+    }
+
+    /// Takes what has fallen due, and follows the ends of leases.
+    fn tick(&mut self) {
+        let now = self.shared.now();
+        self.follow_back(now);
+        let planned_us = self.plan.next_us(self.grid, self.last.server_us);
+        if let Some(planned_us) = planned_us.filter(|at| *at <= now.server.unix_us) {
+            let interval_ms = self.plan.shortest_ms().unwrap_or(u32::MAX);
+            // Lateness by our own clock, so that a step of the estimate is no skipped tick.
+            let waited_us = micros(now.monotonic.saturating_sub(self.last.monotonic));
+            let late_us = waited_us.saturating_sub(planned_us - self.last.server_us);
+            self.shared.counts.ticks_skipped.add(late_us / (u64::from(interval_ms) * 1_000));
+            let due = self.plan.due(self.grid, self.last.server_us, now.server.unix_us);
+            self.last = Tick { server_us: now.server.unix_us, monotonic: now.monotonic };
+            self.take(&due, interval_ms);
         }
-        // Lateness by our own clock, so that a step of the estimate is no skipped tick.
-        let waited = micros(now.monotonic.saturating_sub(self.last.monotonic));
-        let late_us = waited.saturating_sub(planned_us - self.last.server_us);
-        self.shared.counts.ticks_skipped.add(late_us / (u64::from(interval_ms) * 1_000));
-        let due = self.plan.due(self.grid, self.last.server_us, now.server.unix_us);
-        self.last = Tick { server_us: now.server.unix_us, monotonic: now.monotonic };
-        self.take(&due, interval_ms);
+        if self.plan.valid_until.is_some_and(|end| end <= now.monotonic) {
+            self.replan(now);
+        }
     }
 
     /// One reading, numbered, logged and buffered. `interval_ms` 0: a one-shot.

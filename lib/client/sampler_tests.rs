@@ -105,6 +105,16 @@ fn what_coincides_is_one_frame_and_a_new_order_counts_at_once() {
 }
 
 #[test]
+fn a_faster_order_has_no_ticks_before_it_came() {
+    let mut bench = Bench::quiet();
+    bench.pass(Duration::from_millis(1_930));
+    bench.order(&[("*", 100, 0)]);
+    bench.pass(Duration::from_millis(100));
+    let at: Vec<u64> = bench.frames().into_iter().map(|(at, _)| at).collect();
+    assert_eq!((at, bench.skipped()), (vec![1_000, 2_000], 0));
+}
+
+#[test]
 fn a_lease_ends_by_our_own_clock() {
     let mut bench = Bench::quiet();
     bench.order(&[("*", 1_000, 0), ("cpu", 100, 1_000)]);

@@ -96,6 +96,8 @@ impl Wake for Knock {
 struct Halves {
     sink: ClientDuplexSender<proto::CommandResponse>,
     receiver: ClientDuplexReceiver<proto::CommandRequest>,
+    /// Without it the channel goes, and a stream that is still connecting hangs for ever.
+    _client: Client,
     encoder: FrameEncoder,
     /// The sink has failed, with these words, and is not to be touched; until when to wait for
     /// better ones.
@@ -132,7 +134,7 @@ impl Uplink {
     }
 
     /// Keeps a stream until it is time to stop, then delivers what it can and names the rest.
-    fn run(mut self) {
+    fn run(mut self) -> String {
         let mut is_last_try = false;
         loop {
             let panicked = || (Ending::Lost("a fault of this program".to_owned()), None);
@@ -152,7 +154,7 @@ impl Uplink {
                 break;
             }
         }
-        self.report();
+        self.report()
     }
 
     /// Waits before the next try; true when it is time to stop.
@@ -178,13 +180,14 @@ impl Uplink {
             .max_receive_message_len(MESSAGE_BYTES_MAX as i32)
             .max_send_message_len(MESSAGE_BYTES_MAX as i32)
             .connect(&self.setup.server);
-        let opened = Client::new(channel).duplex_streaming(&METHOD, CallOption::default());
-        let (sink, receiver) = match opened {
+        let client = Client::new(channel);
+        let (sink, receiver) = match client.duplex_streaming(&METHOD, CallOption::default()) {
             Ok(halves) => halves,
             Err(error) => return (explain(&error, &self.setup.server, false), None),
         };
         let encoder = FrameEncoder::new(self.shared.session);
-        let mut halves = Halves { sink, receiver, encoder, broken: None, is_closed: false };
+        let (broken, is_closed) = (None, false);
+        let mut halves = Halves { sink, receiver, _client: client, encoder, broken, is_closed };
         let shared = Arc::clone(&self.shared);
         let root = self.setup.root.clone();
         let usage = move || {
@@ -322,19 +325,22 @@ impl Uplink {
     }
 
     /// Says what was left, exactly.
-    fn report(&self) {
+    fn report(&self) -> String {
         let (account, left) = {
             let buffer = self.shared.buffer();
             (buffer.account(), buffer.waiting_ranges())
         };
         let session = self.shared.session;
         if left.is_empty() {
-            let acked = account.acked;
-            log::info!("session {session}: all of {acked} frames left are acknowledged");
-        } else {
-            let (ranges, waiting) = (list(&left), account.waiting);
-            log::warn!("left unacknowledged: frames {ranges} ({waiting}) of session {session}");
+            let words = format!("nothing left: {} frames acknowledged", account.acked);
+            log::info!("{words}, session {session}");
+            return words;
         }
+        let (ranges, waiting) = (list(&left), account.waiting);
+        let words =
+            format!("left unacknowledged: frames {ranges} ({waiting}) of session {session}");
+        log::warn!("{words}");
+        words
     }
 }
 
