@@ -19,6 +19,7 @@ pub mod stream;
     missing_debug_implementations,
     clippy::all,
     clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
     clippy::unwrap_used,
     clippy::allow_attributes_without_reason,
     rustdoc::all,
@@ -26,6 +27,7 @@ pub mod stream;
 )]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/proto/mod.rs"));
+    pub use self::monitor::*;
 }
 
 /// Version of the protocol that this program speaks.
