@@ -4,9 +4,7 @@ use std::sync::{Condvar, MutexGuard};
 use std::time::Duration;
 
 use super::codec::{Input, Message, Output};
-use super::scripted::{
-    FETCH, Log, METADATA, OFFSETS, PRODUCE, State, VERSIONS, append, read_log,
-};
+use super::scripted::{FETCH, Log, METADATA, OFFSETS, PRODUCE, State, VERSIONS, append, read_log};
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
 const MESSAGE_TOO_LARGE: i16 = 10;

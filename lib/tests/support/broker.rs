@@ -5,12 +5,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// The script says when the broker is ready; this is only against a script that hangs.
-const KILL_SECONDS_MAX: u64 = 30;
+use super::wait;
+
+/// How long a killed process may take to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
 
 static BROKERS: AtomicU32 = AtomicU32::new(0);
 
@@ -65,11 +67,7 @@ impl Broker {
     pub fn kill(&mut self) {
         if let Some(pid) = self.pid.take() {
             let _ = kill_process(pid, Signal::KILL);
-            let deadline = Instant::now() + Duration::from_secs(KILL_SECONDS_MAX);
-            while is_running(pid) {
-                assert!(Instant::now() < deadline, "broker {pid:?} survives SIGKILL");
-                pause(Duration::from_millis(10));
-            }
+            wait::until("the killed broker's end", KILL_LIMIT, || (!is_running(pid)).then_some(()));
         }
     }
 
@@ -95,7 +93,7 @@ impl Broker {
 
     fn launch(&mut self) {
         let port = self.port.to_string();
-        let mut script = command(repository().join("bin/kafka.sh"));
+        let mut script = command(concat!(env!("CARGO_MANIFEST_DIR"), "/bin/kafka.sh"));
         script.args(["start", "--port", &port, "--dir"]).arg(&self.directory);
         script.args(["--while", &std::process::id().to_string()]);
         for topic in &self.topics {
@@ -129,12 +127,6 @@ impl Drop for Broker {
     }
 }
 
-/// The repository's root.
-#[must_use]
-pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
 #[expect(clippy::disallowed_methods, reason = "this helper exists to start other programs")]
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
@@ -155,9 +147,4 @@ fn free_port() -> u16 {
     (first..30_000)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("a free port")
-}
-
-fn pause(duration: Duration) {
-    let (_open, never) = crossbeam_channel::bounded::<()>(0);
-    let _ = never.recv_timeout(duration);
 }
