@@ -7,7 +7,7 @@
 //! |---|---|
 //! | stored | arrived |
 //! | dropped | was declared gone by the client, and did not arrive |
-//! | before our time | was settled before analysis first heard of the session; not counted at all |
+//! | before our time | was settled before analysis first heard of the session, or may have been; not counted at all |
 //! | missing | is settled, and did not arrive; or its session has ended, and nobody will send it |
 //! | waiting | everything else: sampled, and on its way or in the client's buffer |
 //!
@@ -16,7 +16,12 @@
 //! acknowledges a frame after the bus has it, and writes the session record that tells of it
 //! after that, with the same key. So in the one partition of the host, every frame that a record
 //! lists stands before the record: when the record is read, the frame was read, or it is gone.
+//!
+//! *May have been*: when analysis meets a session in the middle, a number that its first record
+//! does not list may be with the client still, or with a server that died before it told. If it
+//! then turns up as settled by nobody whose earlier word is known, it is not called missing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::sets;
@@ -41,6 +46,9 @@ pub(in crate::analysis) const BYE: &str = "bye";
 /// How servers say that a later run of the client brings what this one left in its spool, where
 /// each frame was written before it was sent: then the tail is known.
 const SPOOLED: &str = "its client ended";
+
+/// Streams of one session whose word is remembered while anything is in doubt.
+const DOUBT_STREAMS_MAX: usize = 8;
 
 /// How long after a session was last heard of, while the host has a newer one, its frames may
 /// still be on their way: a client that restarts with a spool sends the old ones at once.
@@ -68,6 +76,7 @@ pub(super) struct Account {
     declared: SeqRanges,
     settled: SeqRanges,
     before: Before,
+    doubt: Doubt,
     /// Largest number heard of.
     top: u64,
     /// Numbers below it were folded into `folded` and are in no set any more.
@@ -86,8 +95,16 @@ pub(super) struct Account {
 enum Before {
     /// No session record yet: everything below the first frame seen.
     Open { first: Option<u64>, first_live: Option<u64> },
-    /// As the first session record told.
+    /// As the session records told.
     Known(SeqRanges),
+}
+
+/// Numbers of a session met in the middle of which the first record said nothing, and the streams
+/// whose word is known: server, and the first number on that stream.
+#[derive(Debug, Default)]
+struct Doubt {
+    numbers: SeqRanges,
+    streams: Vec<(Arc<str>, u64)>,
 }
 
 /// What else is going on at the session's host.
@@ -160,11 +177,7 @@ impl Account {
         for range in &record.acked {
             settled.insert_range(*range);
         }
-        if let Before::Open { first_live, .. } = self.before {
-            // What follows the first live frame seen was published after it: it was to be seen.
-            let limit = first_live.unwrap_or(u64::MAX);
-            self.before = Before::Known(sets::below(&settled, limit));
-        }
+        self.resolve_before(record, &settled);
         for range in settled.as_slice() {
             self.settled.insert_range(sets::at_least(*range, self.floor));
         }
@@ -176,6 +189,43 @@ impl Account {
         }
         self.bound();
         Ok(())
+    }
+
+    /// Works out what was before our time.
+    fn resolve_before(&mut self, record: &SessionRecord, settled: &SeqRanges) {
+        let before = match &mut self.before {
+            Before::Known(before) => before,
+            Before::Open { first_live, .. } => {
+                // What follows the first live frame seen was published after it: it was to be
+                // seen.
+                let limit = first_live.unwrap_or(u64::MAX);
+                let through = record.sampled_through.min(limit.saturating_sub(1));
+                let said_nothing = sets::Rest::new((record.first_seq.max(1), through));
+                self.doubt.numbers = sets::collect(said_nothing.without(settled).0.ranges());
+                self.before = Before::Known(sets::below(settled, limit));
+                self.doubt.streams.push((record.server.clone(), record.first_seq));
+                return;
+            }
+        };
+        if self.doubt.numbers.as_slice().is_empty() {
+            return;
+        }
+        let stream = (record.server.clone(), record.first_seq);
+        let known = self.doubt.streams.contains(&stream);
+        let (open, told) = sets::Rest::of(&self.doubt.numbers).split(settled);
+        for range in told.ranges() {
+            // A stream that did not list it before lists it now: it was published in between.
+            let listed = if known { record.acked.as_slice() } else { &[] };
+            for range in sets::Rest::new(*range).without(&sets::collect(listed)).0.ranges() {
+                before.insert_range(*range);
+            }
+        }
+        self.doubt.numbers = sets::collect(open.ranges());
+        if !known {
+            // More streams than this in one session are as good as unknown.
+            self.doubt.streams.truncate(DOUBT_STREAMS_MAX - 1);
+            self.doubt.streams.push(stream);
+        }
     }
 
     /// Records of this host's partition are gone: what turns out missing has a likely reason.
@@ -197,7 +247,7 @@ impl Account {
     fn given_up(&self, around: Around) -> Option<&'static str> {
         let silence = around.now.saturating_sub(self.heard);
         if self.said_goodbye() {
-            Some("the client stopped before they were acknowledged")
+            Some("the client stopped; they were neither acknowledged nor declared dropped")
         } else if around.replaced && silence >= REPLACED_GRACE {
             Some("the session ended without a goodbye and another took its place")
         } else if silence >= SILENCE_MAX {
@@ -221,8 +271,13 @@ impl Account {
                 rest.without(&before)
             }
         };
-        let (unsettled, unaccounted) = rest.split(&self.settled);
         let given_up = self.given_up(around);
+        let rest = match given_up {
+            // What stayed in doubt to the end was most likely settled before our time.
+            Some(_) => rest.without(&self.doubt.numbers).0,
+            None => rest,
+        };
+        let (unsettled, unaccounted) = rest.split(&self.settled);
         let lost = if given_up.is_some() { unsettled.count() } else { 0 };
         let mut ledger = Ledger {
             stored,
@@ -334,5 +389,6 @@ impl Account {
         if let Before::Known(before) = &mut self.before {
             *before = sets::from(before, floor);
         }
+        self.doubt.numbers = sets::from(&self.doubt.numbers, floor);
     }
 }

@@ -86,7 +86,7 @@ impl Segment {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Sealed(block) => block.bytes_len(),
             Self::Open(rows) => rows.iter().map(row_bytes).sum(),
