@@ -76,12 +76,7 @@ impl Shared {
 
 impl Intake {
     pub(in crate::analysis) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            decoder: RecordDecoder::new(),
-            passages: Vec::new(),
-            newest_ms: 0,
-        }
+        Self { shared, decoder: RecordDecoder::new(), passages: Vec::new(), newest_ms: 0 }
     }
 
     /// Takes the records of one batch over. Never fails: what cannot be used is counted.
@@ -208,11 +203,8 @@ impl Intake {
                 return None;
             }
         }
-        let behind_ms = if reading.at_end {
-            0
-        } else {
-            reading.steady_ms.saturating_sub(record.received_ms)
-        };
+        let behind_ms =
+            if reading.at_end { 0 } else { reading.steady_ms.saturating_sub(record.received_ms) };
         if state.presence.frame(record, behind_ms, reading.now) {
             state.forget_values();
         }

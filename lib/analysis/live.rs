@@ -231,8 +231,8 @@ impl WindowBuilder {
         self.window.interval_ms.push(row.interval_ms);
         for (output, value) in &step.values {
             let output = *output as usize;
-            let column = self.plan_columns[output]
-                .or_else(|| self.column(&step.plan.outputs[output]));
+            let column =
+                self.plan_columns[output].or_else(|| self.column(&step.plan.outputs[output]));
             let Some(column) = column else { continue };
             self.plan_columns[output] = Some(column);
             let values = &mut self.window.series[column].1;

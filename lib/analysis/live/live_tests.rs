@@ -95,10 +95,8 @@ fn any_order_of_arrival_gives_the_window_of_the_right_order() {
         let (expected, got) = (sorted.parts().window(), mixed.parts().window());
         assert_eq!(got, expected, "seed {seed}");
         assert_eq!(got.time_ms.len(), 200);
-        let load: Vec<Option<f64>> = truth
-            .iter()
-            .map(|frame| frame.samples.get("load1").map(Value::as_f64))
-            .collect();
+        let load: Vec<Option<f64>> =
+            truth.iter().map(|frame| frame.samples.get("load1").map(Value::as_f64)).collect();
         assert_eq!(column(&got, "load1"), load, "seed {seed}");
     }
 }
@@ -198,7 +196,8 @@ fn the_newest_values_of_every_column_whatever_their_intervals() {
 #[test]
 fn a_sample_takes_less_than_two_bytes() {
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
-    let keys: Vec<SeriesKey> = (0..60).map(|at| SeriesKey::plain(&format!("s{at}_total"))).collect();
+    let keys: Vec<SeriesKey> =
+        (0..60).map(|at| SeriesKey::plain(&format!("s{at}_total"))).collect();
     let mut values = [1_000_000_000_u64; 60];
     let mut live = live();
     for second in 0..900_u64 {
