@@ -7,7 +7,7 @@ use crate::analysis::counts::AnalysisCounts;
 use crate::analysis::feed::Feed;
 use crate::analysis::hosts::{HostState, Hosts};
 use crate::analysis::ledger::Verdict;
-use crate::analysis::live::Put;
+use crate::analysis::live::Placed;
 use crate::analysis::presence::is_backlog;
 use crate::analysis::rate::Step;
 use crate::analysis::stages::{Passage, StageRing};
@@ -217,7 +217,7 @@ impl Intake {
             self.shared.hosts.resized(before, state.live.bytes());
         }
         counts.live_crowded_out.add(crowded_out);
-        let Put::Placed { step, newest } = put else {
+        let Some(Placed { step, newest }) = put else {
             counts.frames_too_old.increment();
             return Some(None);
         };

@@ -79,11 +79,7 @@ pub(super) fn session(host: &str, session: u128, through: u64) -> SessionRecord 
         labels: BTreeMap::from([("rack".to_owned(), "7".to_owned())]),
         schedule: Schedule {
             revision: 1,
-            entries: vec![ScheduleEntry {
-                pattern: "*".into(),
-                interval_ms: 1_000,
-                lease_ms: 0,
-            }],
+            entries: vec![ScheduleEntry { pattern: "*".into(), interval_ms: 1_000, lease_ms: 0 }],
         },
         ended: None,
     }

@@ -90,7 +90,8 @@ fn a_hosts_frames_are_seen_in_every_answer() {
     let update = updates.iter().take(20).last().unwrap();
     assert_eq!((&*update.host, update.seq, update.consumed_ms), ("web-1", 20, BASE_MS));
     assert_eq!(update.summary[0], Some(25.0));
-    let cpu = update.values.iter().find(|(key, _)| key.as_str() == "cpu_mode_percent{mode=\"idle\"}");
+    let cpu =
+        update.values.iter().find(|(key, _)| key.as_str() == "cpu_mode_percent{mode=\"idle\"}");
     assert_eq!(cpu.map(|(_, value)| *value), Some(75.0));
     assert!(updates.is_empty(), "the doubled frame is no news");
 
@@ -315,9 +316,41 @@ fn a_new_session_shows_nothing_of_the_old_one() {
 
 #[test]
 fn other_rooms_counts_are_among_the_counts() {
-    let other = || vec![crate::base::counter::Counter::new("other_total", "Of another room.").read()];
+    let other =
+        || vec![crate::base::counter::Counter::new("other_total", "Of another room.").read()];
     let counts = CountSources(vec![Arc::new(other)]);
     let room = room_with(Config { counts, ..config() });
     assert_eq!(room.count("other_total"), 0);
     assert!(room.handle.counts().records.get() == 0);
+}
+
+#[test]
+fn on_the_embedded_bus_a_publish_returns_when_the_frame_is_in_the_account() {
+    use crate::bus::embedded::EmbeddedBus;
+    use crate::bus::{Record, Topic, partition_of};
+    use crate::wire::json::{StagesRecord, encode_stages};
+
+    let clock = Scripted::new(BASE_MS * 1_000);
+    let embedded = EmbeddedBus::new(4, clock.clone());
+    let bus: Arc<dyn Bus> = embedded.clone();
+    let handle = start(config(), &bus, clock).unwrap();
+    let view = handle.view();
+    let mut publisher = bus.publisher();
+    for seq in 1..=50 {
+        for host in ["web-1", "web-2", "web-3", "web-4", "web-5"] {
+            let StoredRecord { key, value, .. } = frame_bytes(&frame(host, 1, seq));
+            let partition = partition_of(&key, 4);
+            publisher.publish(Topic::Metrics, partition, &[Record { key, value }]).unwrap();
+        }
+        assert_eq!(view.fleet_ledger().stored, 5 * seq);
+    }
+    let mut value = Vec::new();
+    let stages = StagesRecord { server: "s".into(), time_ms: 1, durable: vec![(1_500, 3)] };
+    encode_stages(&stages, &mut value);
+    publisher.publish(Topic::Events, 0, &[Record { key: b"s".to_vec(), value }]).unwrap();
+    let (_stopper, stop) = stop::pair();
+    while handle.counts().stages.get() == 0 {
+        assert!(!stop.wait(Duration::from_millis(1)));
+    }
+    embedded.shutdown();
 }
