@@ -103,7 +103,9 @@ fn rooms_use_only_what_the_table_allows() {
     for (name, text) in program() {
         let Some((room, _)) = name.split_once('/') else { continue };
         let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == room) else {
-            problems.push(format!("lib/{name}: room '{room}' is not in the table of lib/tests/tidy.rs"));
+            problems.push(format!(
+                "lib/{name}: room '{room}' is not in the table of lib/tests/tidy.rs"
+            ));
             continue;
         };
         for (number, line) in code_lines(&text) {
@@ -161,7 +163,8 @@ fn files_say_what_they_are_for_and_stay_small() {
             }
             for (at, line) in text.lines().enumerate() {
                 if line.chars().count() > COLUMNS_MAX {
-                    problems.push(format!("{folder}/{name}:{}: over {COLUMNS_MAX} columns", at + 1));
+                    problems
+                        .push(format!("{folder}/{name}:{}: over {COLUMNS_MAX} columns", at + 1));
                 }
             }
         }
