@@ -100,5 +100,5 @@ clean: ## stop the broker, remove everything that was built, fetched or stored h
 # Minutes without a word look like a hang, so say what is coming.
 define first-build
 @compgen -G "$(TARGET)/release/.fingerprint/grpcio-sys-*" >/dev/null || \
-	echo "The first build compiles gRPC's C++ core: 5 to 10 minutes on two cores, once. cargo shows the progress."
+	echo "The first build compiles gRPC's C++ core: 5 to 12 minutes on two cores, once. cargo shows the progress."
 endef

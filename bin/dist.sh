@@ -43,7 +43,7 @@ build() {
     # Zig's compiler is newer than the core and warns about its templates where older ones did not.
     export "CXXFLAGS_$underscored=-D_LARGEFILE64_SOURCE -Wno-missing-template-arg-list-after-template-kw"
     if [[ ! -d $target/$triple/release ]]; then
-        say "building for $triple; the first time this compiles gRPC's C++ core, 5 to 10 minutes on two cores"
+        say "building for $triple; the first time this compiles gRPC's C++ core, 10 to 15 minutes on two cores"
     fi
     (cd "$root" && PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$target cargo zigbuild --release --locked --bins --target "$triple" \
         --config 'profile.release.strip="symbols"')
@@ -57,15 +57,19 @@ check_static() {
     fi
 }
 
+# One line a file. ldd can only judge files of its own machine.
 report() {
-    local arch=$1 file machine
+    local arch=$1 file machine verdict
     for file in "${programs[@]/#/$target/dist/$arch/}"; do
         check_static "$file"
         machine=$(readelf --file-header "$file" | sed -n 's/^ *Machine: *//p')
-        printf '%-60s %6.1f MiB  static, %s\n' "${file#"$root/"}" "$(stat --format %s "$file" | awk '{print $1 / 1048576}')" "$machine"
-        if [[ $arch == "$(uname -m)" ]]; then printf '%60s ldd: %s\n' '' "$(ldd "$file" 2>&1 | sed 's/^[[:space:]]*//')"; fi
+        verdict=
+        if [[ $arch == "$(uname -m)" ]]; then verdict=", ldd: $(ldd "$file" 2>&1 | tr -d '\t')"; fi
+        printf '%-40s %5.1f MiB  static, %s%s\n' "${file#"$root/"}" "$(mebibytes "$file")" "$machine" "$verdict"
     done
 }
+
+mebibytes() { stat --format %s "$1" | awk '{print $1 / 1048576}'; }
 
 dist() {
     local arch=$1 triple=$1-unknown-linux-musl program

@@ -1,1 +1,22 @@
-//! The real programs, a real broker.
+//! The real programs, a real broker: from `/proc` to the API, through outages, on every route.
+//!
+//! These tests start programs and brokers and load the machine, so they run one at a time.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
+
+mod support;
+
+#[path = "system/alone.rs"]
+mod alone;
+#[path = "system/commands.rs"]
+mod commands;
+#[path = "system/deployment.rs"]
+mod deployment;
+#[path = "system/faults.rs"]
+mod faults;
+#[path = "system/loads.rs"]
+mod loads;
+#[path = "system/outage.rs"]
+mod outage;
+#[path = "system/pipeline.rs"]
+mod pipeline;
