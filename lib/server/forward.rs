@@ -11,12 +11,12 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, never, select};
 
 use super::encode::{Sent, encode};
-use super::queue::Queue;
+use super::queue::{Item, Queue};
 use super::stages::Stages;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::base::backoff::Backoff;
-use crate::base::stop::Stop;
+use crate::base::stop::{self, Stop, Stopper};
 use crate::base::thread::{self, Joined, contain};
 use crate::base::throttle::Throttle;
 use crate::bus::{BATCH_BYTES_MAX, Bus, BusError, Publisher, Record, Topic, partition_of};
@@ -31,36 +31,52 @@ const RETRY_CAP: Duration = Duration::from_secs(2);
 /// At most one line about an unavailable bus in this time.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
-/// What the threads of all partitions share.
-#[derive(Debug, Clone)]
-pub(super) struct Shared {
-    pub streams: Arc<Streams>,
-    pub bus: Arc<dyn Bus>,
-    pub stages: Arc<Stages>,
-    /// Told when the bus cannot be used until an operator acts.
-    pub unusable: Sender<String>,
-    /// Nothing more comes: end once the queue is empty.
-    pub close: Stop,
-    /// End now; what is left is abandoned.
-    pub give_up: Stop,
+/// The running threads. Field order is stop order.
+#[derive(Debug)]
+pub(super) struct Forward {
+    /// Dropped: nothing more comes; each thread ends once its queue is empty.
+    pub close: Stopper,
+    /// Dropped: each thread ends now; what is left is abandoned.
+    pub give_up: Stopper,
+    pub threads: Vec<Joined>,
 }
 
-/// Starts one thread per queue.
-pub(super) fn start(shared: &Shared, queues: &[Arc<Queue>]) -> io::Result<Vec<Joined>> {
-    (0_u32..)
-        .zip(queues)
-        .map(|(partition, queue)| {
-            let mut lane = Lane {
-                partition,
-                queue: Arc::clone(queue),
-                publisher: shared.bus.publisher(),
-                shared: shared.clone(),
-                carried: None,
-                throttle: Throttle::new(LOG_PERIOD),
-            };
-            thread::spawn(&format!("forward-{partition}"), move || lane.run())
-        })
-        .collect()
+/// What the threads of all partitions share.
+#[derive(Debug, Clone)]
+struct Shared {
+    streams: Arc<Streams>,
+    bus: Arc<dyn Bus>,
+    stages: Arc<Stages>,
+    unusable: Sender<String>,
+    close: Stop,
+    give_up: Stop,
+}
+
+/// Starts one thread per queue. `unusable` is told when the bus cannot be used until an operator
+/// acts.
+pub(super) fn start(
+    streams: &Arc<Streams>,
+    queues: &[Arc<Queue>],
+    bus: Arc<dyn Bus>,
+    unusable: Sender<String>,
+) -> io::Result<Forward> {
+    let ((closer, close), (quitter, give_up)) = (stop::pair(), stop::pair());
+    let mut forward = Forward { close: closer, give_up: quitter, threads: Vec::new() };
+    let (streams, stages) = (Arc::clone(streams), Arc::default());
+    let shared = Shared { streams, bus, stages, unusable, close, give_up };
+    for (partition, queue) in (0_u32..).zip(queues) {
+        let mut lane = Lane {
+            partition,
+            queue: Arc::clone(queue),
+            publisher: shared.bus.publisher(),
+            shared: shared.clone(),
+            carried: None,
+            throttle: Throttle::new(LOG_PERIOD),
+        };
+        let name = format!("forward-{partition}");
+        forward.threads.push(thread::spawn(&name, move || lane.run())?);
+    }
+    Ok(forward)
 }
 
 /// Records and what is to be done when they are durable.
@@ -71,6 +87,13 @@ struct Batch {
     bytes: usize,
 }
 
+/// What the next batch begins with.
+#[derive(Debug)]
+enum Carried {
+    Record(Record, Sent),
+    Item(Item),
+}
+
 /// One partition.
 #[derive(Debug)]
 struct Lane {
@@ -79,7 +102,7 @@ struct Lane {
     publisher: Box<dyn Publisher>,
     shared: Shared,
     /// Did not fit into the last batch.
-    carried: Option<(Record, Sent)>,
+    carried: Option<Carried>,
     throttle: Throttle,
 }
 
@@ -113,8 +136,14 @@ impl Lane {
         let mut batch = Batch::default();
         loop {
             let next = match self.carried.take() {
-                Some(carried) => Some(carried),
+                Some(Carried::Record(record, sent)) => Some((record, sent)),
+                Some(Carried::Item(item)) => self.encode(item),
                 None => match self.queue.pop() {
+                    // A record says what is durable: frames of its own stream go before it.
+                    Some(Item::Session { stream, session }) if batch.has_frames_of(&stream) => {
+                        self.carried = Some(Carried::Item(Item::Session { stream, session }));
+                        break;
+                    }
                     Some(item) => self.encode(item),
                     None => break,
                 },
@@ -122,7 +151,7 @@ impl Lane {
             let Some((record, sent)) = next else { continue };
             let bytes = record.key.len() + record.value.len();
             if batch.bytes + bytes > BATCH_BYTES_MAX && !batch.records.is_empty() {
-                self.carried = Some((record, sent));
+                self.carried = Some(Carried::Record(record, sent));
                 break;
             }
             batch.push(record, sent);
@@ -131,7 +160,7 @@ impl Lane {
     }
 
     /// The record of an item; one that cannot be made is refused here.
-    fn encode(&mut self, item: super::queue::Item) -> Option<(Record, Sent)> {
+    fn encode(&mut self, item: Item) -> Option<(Record, Sent)> {
         let sent = Sent::of(&item);
         let made = contain("a record", || encode(item, &self.shared.streams));
         match made.unwrap_or_else(|| Err("this server failed to write it".to_owned())) {
@@ -292,8 +321,10 @@ impl Lane {
     }
 
     fn abandon_rest(&mut self) {
-        if let Some((_, sent)) = self.carried.take() {
-            self.abandon(sent);
+        match self.carried.take() {
+            Some(Carried::Record(_, sent)) => self.abandon(sent),
+            Some(Carried::Item(item)) => self.abandon(Sent::of(&item)),
+            None => {}
         }
         while let Some(item) = self.queue.pop() {
             self.abandon(Sent::of(&item));
@@ -332,6 +363,13 @@ impl Batch {
         self.bytes += record.key.len() + record.value.len();
         self.records.push(record);
         self.sent.push(sent);
+    }
+
+    fn has_frames_of(&self, stream: &Arc<Stream>) -> bool {
+        self.sent.iter().any(|sent| match sent {
+            Sent::Frame { stream: other, .. } => Arc::ptr_eq(other, stream),
+            Sent::Session { .. } => false,
+        })
     }
 
     /// The second half, taken off; `None` when there is but one record.

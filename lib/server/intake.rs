@@ -306,10 +306,9 @@ impl Talk {
 fn status(end: &End) -> RpcStatus {
     let code = match end.kind {
         EndKind::Done => return RpcStatus::ok(),
-        EndKind::OutOfOrder => RpcStatusCode::FAILED_PRECONDITION,
-        EndKind::Garbage => RpcStatusCode::INVALID_ARGUMENT,
-        EndKind::Version => RpcStatusCode::UNIMPLEMENTED,
-        EndKind::Name => RpcStatusCode::ALREADY_EXISTS,
+        EndKind::OutOfOrder | EndKind::Version => RpcStatusCode::FAILED_PRECONDITION,
+        EndKind::Garbage | EndKind::BadName => RpcStatusCode::INVALID_ARGUMENT,
+        EndKind::NameTaken => RpcStatusCode::ALREADY_EXISTS,
         EndKind::Replaced => RpcStatusCode::ABORTED,
         EndKind::Full => RpcStatusCode::RESOURCE_EXHAUSTED,
         EndKind::GoingAway => RpcStatusCode::UNAVAILABLE,

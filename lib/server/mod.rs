@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::clock::SharedClock;
 use crate::base::counter::Count;
-use crate::base::stop::{self, Stopper};
+use crate::base::stop::Stopper;
 use crate::base::thread::{Joined, contain};
 use crate::bus::{Bus, Topic};
 use crate::identity;
@@ -49,9 +49,9 @@ pub use counts::ServerCounts;
 pub use director::{Orders, parse_collect, parse_interval, parse_schedule};
 
 use director::Director;
+use forward::Forward;
 use intake::Intake;
 use queue::{QUEUE_BYTES_MAX, Queue};
-use stages::Stages;
 use streams::Streams;
 
 /// How long a stopping server waits until everything it has received is durable and acknowledged.
@@ -109,9 +109,7 @@ pub struct Handle {
 struct Running {
     intake: Intake,
     keeper: (Stopper, Joined),
-    close_forward: Stopper,
-    give_up: Stopper,
-    forward: Vec<Joined>,
+    forward: Forward,
 }
 
 /// Starts a server that publishes to `bus`.
@@ -129,23 +127,13 @@ pub fn start(config: &Config, bus: Arc<dyn Bus>, clock: SharedClock) -> Result<H
         clock,
         Arc::new(ServerCounts::new()),
     ));
-    let (close_forward, close) = stop::pair();
-    let (give_up, given_up) = stop::pair();
     let (unusable, failed) = bounded(1);
-    let shared = forward::Shared {
-        streams: Arc::clone(&streams),
-        bus,
-        stages: Arc::new(Stages::default()),
-        unusable,
-        close,
-        give_up: given_up,
-    };
-    let forward = forward::start(&shared, &queues).map_err(StartError::Thread)?;
+    let forward = forward::start(&streams, &queues, bus, unusable).map_err(StartError::Thread)?;
     let keeper = keeper::start(Arc::clone(&streams)).map_err(StartError::Thread)?;
     // Last: from here on clients come in.
     let intake = Intake::start(config.listen, Arc::clone(&streams))?;
     let address = intake.address;
-    let running = Running { intake, keeper, close_forward, give_up, forward };
+    let running = Running { intake, keeper, forward };
     Ok(Handle { address, streams, failed, running: Some(running) })
 }
 
@@ -191,7 +179,8 @@ impl Running {
     /// Takes at most five seconds; afterwards everything acknowledged is durable, and everything
     /// else is still with its client.
     fn stop(self, streams: &Streams) {
-        let Self { mut intake, keeper, close_forward, give_up, forward } = self;
+        let Self { mut intake, keeper, forward } = self;
+        let Forward { close, give_up, threads } = forward;
         let begun = Instant::now();
         intake.close_door();
         streams.stop(DRAIN_LIMIT);
@@ -202,13 +191,13 @@ impl Running {
         }
         drop(keeper);
         // The last records of the sessions that have just ended.
-        drop(close_forward);
-        if !wait_for(&forward, RECORDS_LIMIT) {
+        drop(close);
+        if !wait_for(&threads, RECORDS_LIMIT) {
             log::warn!("the bus is behind: the last session records are lost");
         }
         drop(give_up);
-        let in_time = wait_for(&forward, FORWARD_LIMIT);
-        for lane in forward {
+        let in_time = wait_for(&threads, FORWARD_LIMIT);
+        for lane in threads {
             // A call into the bus that does not return cannot be interrupted.
             if in_time { lane.join() } else { lane.abandon() }
         }

@@ -33,8 +33,10 @@ pub(super) enum EndKind {
     Garbage,
     /// Another version is needed on one side.
     Version,
-    /// The host's name cannot be used, or another session has it.
-    Name,
+    /// The host cannot be called so.
+    BadName,
+    /// Another session has the host's name.
+    NameTaken,
     /// A newer stream has taken over.
     Replaced,
     /// A limit of this server is reached.

@@ -124,7 +124,7 @@ impl Streams {
         }
         let host = match identity::host_name(&hello.host) {
             Ok(host) => host,
-            Err(words) => return refuse(EndKind::Name, words),
+            Err(words) => return refuse(EndKind::BadName, words),
         };
         let last = hello.earlier_sessions.iter().map(|(_, range)| range.1).max();
         if hello.first_seq.max(last.unwrap_or(0)) > SEQ_MAX {
@@ -380,7 +380,7 @@ impl Streams {
             Decision::Refuse(_, words) => {
                 self.counts.sessions_refused.increment();
                 log::warn!("{host}: {}: session {id} refused: {words}", stream.peer);
-                state.end(EndKind::Name, words, now);
+                state.end(EndKind::NameTaken, words, now);
                 drop(state);
             }
             Decision::Replace { same_session, words, .. } => {
