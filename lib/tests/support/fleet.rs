@@ -67,6 +67,8 @@ struct Host {
     encoder: FrameEncoder,
     out: mpsc::Sender<proto::CommandResponse>,
     layout: Layout,
+    /// Dropped before the connection is up, it would take the call with it.
+    _client: Client,
 }
 
 impl Fleet {
@@ -217,7 +219,8 @@ fn open(
             counts.ended.fetch_add(1, Ordering::Relaxed);
         }
     });
-    Host { session, start: Instant::now(), seq: 0, encoder, out, layout: layout.clone() }
+    let layout = layout.clone();
+    Host { session, start: Instant::now(), seq: 0, encoder, out, layout, _client: client }
 }
 
 fn take(
