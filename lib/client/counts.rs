@@ -19,6 +19,7 @@ crate::counters! {
         connections_failed: "client_connections_failed_total", "Streams that ended before a welcome.";
         connections_lost: "client_connections_lost_total", "Welcomed streams that ended unasked.";
         connections_refused: "client_connections_refused_total", "Streams that a server refused by version or name.";
+        uplink_panics: "client_uplink_panics_total", "Streams that a panic of this program ended; contained.";
         messages_unknown: "client_messages_unknown_total", "Messages ignored: of a later version, or not expected now.";
         acks_beyond: "client_acks_beyond_total", "Acks that spoke of frames never sent.";
         pings_unanswered: "client_pings_unanswered_total", "Pings left unanswered because too many came at once.";
