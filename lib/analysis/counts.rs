@@ -1,0 +1,60 @@
+//! What analysis counts of itself. Of what came in,
+//! `records = frames_stored + frames_doubled + frames_too_late + sessions + sessions_refused +
+//! stages + skipped + undecodable + refused + panicked`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::counter::Count;
+use crate::counters;
+
+counters! {
+    /// Self-counters of the room.
+    pub struct AnalysisCounts {
+        records: "analysis_records_total", "Records read from the bus.";
+        frames_stored: "analysis_frames_stored_total", "Frames seen for the first time.";
+        frames_doubled: "analysis_frames_doubled_total", "Frames seen before, and removed.";
+        frames_too_late: "analysis_frames_too_late_total", "Frames too late for their account.";
+        sessions: "analysis_sessions_total", "Session records taken over.";
+        sessions_refused: "analysis_sessions_refused_total", "Session records too late or with absurd numbers.";
+        stages: "analysis_stages_total", "Records of servers' latencies.";
+        skipped: "analysis_records_skipped_total", "Records of a type or version not known here.";
+        undecodable: "analysis_records_undecodable_total", "Records that could not be read.";
+        refused: "analysis_records_refused_total", "Records whose key is not their host, or whose host is no name.";
+        panicked: "analysis_records_panicked_total", "Records given up because of a fault in here.";
+        backlog_frames: "analysis_backlog_frames_total", "Stored frames sent or read too late for the live latencies.";
+        frames_too_old: "analysis_frames_too_old_total", "Stored frames older than the live window.";
+        live_crowded_out: "analysis_live_frames_crowded_out_total", "Frames that left the window early to save memory.";
+        samples_refused: "analysis_samples_refused_total", "Samples of hosts with too many series.";
+        counter_resets: "analysis_counter_resets_total", "Counters that went backwards: no rate for that step.";
+        idle_steps_back: "analysis_idle_steps_back_total", "Idle times that stepped back a little.";
+        hosts_dropped: "analysis_hosts_dropped_total", "Hosts not seen for longest, dropped for new ones.";
+        sessions_folded: "analysis_sessions_folded_total", "Accounts closed because their host had too many sessions.";
+        updates_dropped: "analysis_updates_dropped_total", "Live updates the page's side was too slow for.";
+        bus_errors: "analysis_bus_errors_total", "Reads from the bus that failed.";
+        gap_offsets: "analysis_gap_offsets_total", "Records that were gone from the bus before they were read.";
+        live_bytes: "analysis_live_bytes", "Memory of the live window's frames.";
+        hosts: "analysis_hosts", "Hosts known.";
+    }
+}
+
+/// Counts of another room of the same process.
+pub type CountSource = Arc<dyn Fn() -> Vec<Count> + Send + Sync>;
+
+/// The other rooms' counts.
+#[derive(Clone, Default)]
+pub struct CountSources(pub Vec<CountSource>);
+
+impl fmt::Debug for CountSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sources of counts", self.0.len())
+    }
+}
+
+impl CountSources {
+    /// Everything they count now.
+    #[must_use]
+    pub fn read(&self) -> Vec<Count> {
+        self.0.iter().flat_map(|source| source()).collect()
+    }
+}
