@@ -10,7 +10,7 @@ crate::counters! {
         frames_dropped: "client_frames_dropped_total", "Frames dropped for want of room.";
         frames_waiting: "client_frames_waiting", "Frames waiting for an ack.";
         buffer_used: "client_buffer_bytes", "Memory that the waiting frames take.";
-        declarations_forgotten: "client_declarations_forgotten_total", "Dropped ranges whose declaration was forgotten.";
+        declarations_forgotten: "client_declarations_forgotten_total", "Dropped ranges never declared.";
         ticks_skipped: "client_ticks_skipped_total", "Ticks skipped because a reading or a pause outlasted them.";
         readings_empty: "client_readings_empty_total", "Readings that gave no sample and no frame.";
         readings_failed: "client_readings_failed_total", "Readings that panicked; contained.";
