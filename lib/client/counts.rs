@@ -10,7 +10,7 @@ crate::counters! {
         frames_dropped: "client_frames_dropped_total", "Frames dropped for want of room.", fault;
         frames_waiting: "client_frames_waiting", "Frames waiting for an ack.";
         buffer_used: "client_buffer_bytes", "Memory that the waiting frames take.";
-        declarations_forgotten: "client_declarations_forgotten_total", "Dropped ranges whose declaration was forgotten.", fault;
+        declarations_forgotten: "client_declarations_forgotten_total", "Dropped ranges never declared.", fault;
         ticks_skipped: "client_ticks_skipped_total", "Ticks skipped because a reading or a pause outlasted them.", fault;
         readings_empty: "client_readings_empty_total", "Readings that gave no sample and no frame.";
         readings_failed: "client_readings_failed_total", "Readings that panicked; contained.", fault;
@@ -19,6 +19,7 @@ crate::counters! {
         connections_failed: "client_connections_failed_total", "Streams that ended before a welcome.", fault;
         connections_lost: "client_connections_lost_total", "Welcomed streams that ended unasked.", fault;
         connections_refused: "client_connections_refused_total", "Streams that a server refused by version or name.", fault;
+        uplink_panics: "client_uplink_panics_total", "Streams that a panic of this program ended; contained.", fault;
         messages_unknown: "client_messages_unknown_total", "Messages ignored: of a later version, or not expected now.";
         acks_beyond: "client_acks_beyond_total", "Acks that spoke of frames never sent.", fault;
         pings_unanswered: "client_pings_unanswered_total", "Pings left unanswered because too many came at once.", fault;
