@@ -201,7 +201,6 @@ fn a_stopped_bus_holds_clients_back_and_loses_nothing() {
     assert_eq!(bench.count("frames_queued"), 0);
 }
 
-/// A client that does not read its acks cannot make the server keep any.
 #[test]
 fn session_records_pings_and_stages_come_in_time() {
     let (bench, clock) = Bench::scripted();
