@@ -9,7 +9,7 @@
 //!                       ^ director: who samples what, how often
 //! ```
 //!
-//! In: frames, declarations and goodbyes of up to [`STREAMS_MAX`](streams) streams. Out: frame,
+//! In: frames, declarations and goodbyes of up to 16,384 streams. Out: frame,
 //! session and stage records, and acknowledgements of what is durable. Nothing is lost here: when
 //! the bus is behind, streams are not read, and what a stopping server could not publish was never
 //! acknowledged, so its client sends it again. What can never be published (too large) is counted
@@ -31,6 +31,7 @@ use crate::bus::{Bus, Topic};
 use crate::identity;
 
 mod account;
+mod admission;
 mod counts;
 mod director;
 mod encode;
