@@ -34,7 +34,7 @@ import { listenToKeys } from './keys.js';
 import { LatencyWindow } from './latency.js';
 import { palette } from './palette.js';
 import { Readout } from './readout.js';
-import { WINDOW_MINUTES, goTo, readRoute } from './route.js';
+import { WINDOW_MINUTES, goTo, readRoute, shownMinutes } from './route.js';
 import { Shell } from './shell.js';
 import { store } from './store.js';
 import { Stream } from './stream.js';
@@ -96,6 +96,7 @@ function viewOfNow() {
   return {
     nowMs, link, route, judged, isWhole, isTick,
     serverNowMs: serverClock.atMs(nowMs),
+    windowMinutes: windowMinutes(),
     hosts: store.hosts, windows: store.windows, sessions: store.sessions, server: store.server,
     changedHosts: store.changedHosts, isListChanged: store.isListChanged, hasData: store.hasSnapshot,
     isUnknown: link.state === 'lost' || link.state === 'stale',
@@ -141,9 +142,6 @@ function followRoute() {
   byId('fleet').hidden = route.host !== null;
   byId('host').hidden = route.host === null;
   if (byId('filter').value !== route.filter) byId('filter').value = route.filter;
-  for (const button of document.querySelectorAll('[data-window]')) {
-    button.setAttribute('aria-pressed', String(Number(button.dataset.window) === route.windowMinutes));
-  }
   if (route.host === null) hostPage.close();
   else hostPage.open(route.host);
   if (before !== route.host) scrollTo(0, 0);
@@ -165,8 +163,13 @@ function moveBy(step) {
   if (next !== null) openHost(next);
 }
 
+function windowMinutes() {
+  const window = store.windows.get(route.host);
+  return shownMinutes(route, window ? window.lastTimeMs - window.timesMs[0] : 0);
+}
+
 function stepWindow(step) {
-  const at = WINDOW_MINUTES.indexOf(route.windowMinutes) + step;
+  const at = WINDOW_MINUTES.indexOf(windowMinutes()) + step;
   if (WINDOW_MINUTES[at] !== undefined) change({ windowMinutes: WINDOW_MINUTES[at] });
 }
 

@@ -1,6 +1,6 @@
 // One row of the table of hosts, bound to whichever host is at its place.
 import { make, makeIcon, setData, setIcon, setText } from './dom.js';
-import { Quantity, durationText, wholeText } from './format.js';
+import { Quantity, durationText, ownLabels, wholeText } from './format.js';
 import { issueText } from './health.js';
 import { COLUMN } from './store.js';
 
@@ -63,7 +63,7 @@ export class FleetRow {
     setText(this.link, host.name);
     this.link.href = `#/host/${encodeURIComponent(host.name)}`;
     this.cells.name.title = host.name;
-    setText(this.labels, Object.entries(host.labels).map(([key, value]) => `${key}=${value}`).join(' '));
+    setText(this.labels, ownLabels(host.labels).join(' '));
     for (const value of this.values) value.quantity = new Quantity(value.column.unit);
   }
 

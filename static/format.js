@@ -111,3 +111,15 @@ export function clockText(unixMs) {
 export function plural(count, one, many) {
   return `${wholeText(count)} ${count === 1 ? one : many}`;
 }
+
+// What every client says of its machine by itself: told once on the host's page, noise beside a thousand hosts.
+const MACHINE_LABELS = ['os', 'kernel', 'arch'];
+
+export function machineText(labels) {
+  return MACHINE_LABELS.map((key) => labels[key]).filter(Boolean).join(' ');
+}
+
+// The labels that somebody gave: `role=db`.
+export function ownLabels(labels) {
+  return Object.entries(labels).filter(([key]) => !MACHINE_LABELS.includes(key)).map(([key, value]) => `${key}=${value}`);
+}

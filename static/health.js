@@ -3,6 +3,9 @@
 import { COLUMN, silentAfterMs } from './store.js';
 import { durationText, significant3 } from './format.js';
 
+// How servers begin the reason of a session whose client took its leave.
+const GOODBYE = 'bye';
+
 export const LEVELS = ['critical', 'warning', 'ended', 'ok'];
 
 // A value must stay above its limit for `holdMs`, and is well again only below `clear`.
@@ -16,8 +19,9 @@ const LIMITS = [
 // about its hosts.
 export function assess(host, lastEventMs) {
   const silentMs = lastEventMs - host.arrivedMs;
-  if (host.serverState === 'ended') {
-    return { level: 'ended', kind: 'ended', text: `ended: ${host.reason ?? 'no reason given'}`, sinceMs: host.arrivedMs };
+  // Without a goodbye a stream ends because its client, its machine or the network broke: soon that is silence.
+  if (host.serverState === 'ended' && (host.reason ?? '').startsWith(GOODBYE)) {
+    return { level: 'ended', kind: 'ended', text: `ended: ${host.reason}`, sinceMs: host.arrivedMs };
   }
   if (host.serverState === 'stale' || silentMs > silentAfterMs(host.intervalMs)) {
     return { level: 'critical', kind: 'silent', text: host.reason ? `silent: ${host.reason}` : 'silent', sinceMs: host.arrivedMs };

@@ -123,7 +123,7 @@ function perEntity(window, ranking, label, worstCount, metrics, factor = 1) {
     });
   }
   lines.hidden = entities.length - shown.length;
-  lines.foldable = entities.length > worstCount;
+  lines.foldable = lines.hidden > 0 || ranking.showsAll;
   return lines;
 }
 
@@ -139,7 +139,9 @@ function entityKeys(window, metric, label) {
 
 function worstOf(window, entities, metrics, label, worstCount) {
   const ranks = new Map(entities.map((entity) => [entity.name, rank(window, entity, metrics, label)]));
-  return [...ranks.keys()].sort((a, b) => ranks.get(b) - ranks.get(a)).slice(0, worstCount);
+  const sorted = [...ranks.keys()].sort((a, b) => ranks.get(b) - ranks.get(a));
+  // An idle device explains nothing; one is shown nevertheless, so that idle is told from missing.
+  return sorted.filter((name, i) => i === 0 || (i < worstCount && ranks.get(name) > 0));
 }
 
 // The mean over the last minute or so decides which devices are the worst.

@@ -2,7 +2,7 @@
 // it sends. uPlot is fetched when the first host is opened.
 import { byId, make, makeIcon, setData, setIcon, setText } from './dom.js';
 import { Chart } from './chart.js';
-import { MISSING, Quantity, durationText, wholeText } from './format.js';
+import { MISSING, Quantity, durationText, machineText, ownLabels, wholeText } from './format.js';
 import { requestPaint } from './frame.js';
 import { issueText } from './health.js';
 import { CHARTED_NAMES, HOST_CHARTS, newest } from './host_charts.js';
@@ -78,6 +78,7 @@ export class HostPage {
 
   paint(view) {
     const host = view.hosts.get(this.name);
+    this.paintChoice(view.windowMinutes);
     this.paintState(host, view);
     if (!host) return;
     if (view.isWhole || view.isTick || view.changedHosts.has(host)) this.paintFigures(host);
@@ -103,10 +104,17 @@ export class HostPage {
     if (this.stateWord.data !== words) this.stateWord.data = words;
     setData(byId('host'), 'old', view.isUnknown || kind === 'silent' || kind === 'ended' ? '' : null);
     if (!host) return setText(byId('host-facts'), '');
-    const labels = Object.entries(host.labels).map(([key, value]) => `${key}=${value}`);
     const ageMs = host.timeMs === null ? null : view.serverNowMs - host.timeMs;
-    const facts = [`last frame ${durationText(ageMs)} ago`, `every ${intervalText(host.intervalMs)}`, `up ${durationText(host.values[COLUMN.uptime] * 1000)}`, ...labels];
-    setText(byId('host-facts'), facts.join(' · '));
+    const facts = [`last frame ${durationText(ageMs)} ago`, `every ${intervalText(host.intervalMs)}`, `up ${durationText(host.values[COLUMN.uptime] * 1000)}`, machineText(host.labels), ...ownLabels(host.labels)];
+    setText(byId('host-facts'), facts.filter(Boolean).join(' · '));
+  }
+
+  paintChoice(minutes) {
+    if (minutes === this.shownMinutes) return;
+    this.shownMinutes = minutes;
+    for (const button of document.querySelectorAll('[data-window]')) {
+      button.setAttribute('aria-pressed', String(Number(button.dataset.window) === minutes));
+    }
   }
 
   paintFigures(host) {
@@ -125,7 +133,7 @@ export class HostPage {
     this.drawnMs = view.nowMs;
     this.drawnTimeMs = window.lastTimeMs;
     window.settle();
-    const spanMs = view.route.windowMinutes * 60_000;
+    const spanMs = view.windowMinutes * 60_000;
     const edgeMs = view.serverNowMs - window.lastTimeMs;
     const isEdgeOpen = edgeMs > silentAfterMs(window.lastIntervalMs);
     const chartView = {

@@ -1,5 +1,6 @@
 // What the page shows is in its address: `#/` or `#/host/NAME`, then `?filter=..&window=5`. `?host=NAME` before the hash
-// is understood too, so that other tools can link to a host without knowing the hash.
+// is understood too, so that other tools can link to a host without knowing the hash. Without a chosen window the page
+// takes the shortest that holds all there is.
 
 export const WINDOW_MINUTES = [1, 5, 15];
 
@@ -13,14 +14,14 @@ export function readRoute() {
   return {
     host,
     filter: inHash.get('filter') ?? (location.hash === '' ? before.get('filter') : null) ?? '',
-    windowMinutes: WINDOW_MINUTES.includes(minutes) ? minutes : 15,
+    windowMinutes: WINDOW_MINUTES.includes(minutes) ? minutes : null,
   };
 }
 
 export function routeHash(route) {
   const query = new URLSearchParams();
   if (route.filter) query.set('filter', route.filter);
-  if (route.windowMinutes !== 15) query.set('window', route.windowMinutes);
+  if (route.windowMinutes !== null) query.set('window', route.windowMinutes);
   const tail = query.size > 0 ? `?${query}` : '';
   return route.host === null ? `#/${tail}` : `#/host/${encodeURIComponent(route.host)}${tail}`;
 }
@@ -31,4 +32,9 @@ export function goTo(route, isStep) {
   if (hash === location.hash) return;
   if (isStep) location.hash = hash;
   else history.replaceState(null, '', hash);
+}
+
+// How many minutes the charts show: what was chosen, or the shortest window that holds what this host has.
+export function shownMinutes(route, heldMs) {
+  return route.windowMinutes ?? WINDOW_MINUTES.find((minutes) => heldMs < minutes * 60_000) ?? WINDOW_MINUTES.at(-1);
 }
