@@ -131,7 +131,7 @@ fn append_module(
     Ok(())
 }
 
-/// Every file that is for browsers: not npm's, not hidden.
+/// Every file that is for browsers: not npm's, not hidden, not the pictures of the README.
 fn collect(
     folder: &Path,
     prefix: &str,
@@ -142,7 +142,7 @@ fn collect(
         let name = entry.file_name().into_string().map_err(|_| "static/: a name is not UTF-8")?;
         let is_npm =
             name == "node_modules" || (name.starts_with("package") && name.ends_with(".json"));
-        if name.starts_with('.') || is_npm {
+        if name.starts_with('.') || is_npm || name == "screenshots" {
             continue;
         }
         let path = format!("{prefix}{name}");

@@ -13,6 +13,7 @@ import { lowerBound } from './host_window.js';
 const RERANK_MS = 10_000;
 const CROSSHAIR = 'host';
 const AXIS_WIDTH_PX = 64;
+const TIME_WIDTH_PX = 50;
 
 export class Chart {
   constructor(spec, parent, uPlot) {
@@ -160,7 +161,7 @@ export class Chart {
       cursor: { sync: { key: CROSSHAIR }, drag: { x: false, y: false, setScale: false }, y: false, points: { size: 5 } },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 22, gap: 5, space: 70, grid: { show: false }, values: (_, splits) => splits.map((timeMs) => timeLabel(timeMs, splits)) },
+        { ...axis, size: 22, gap: 5, space: 70, grid: { show: false }, values: timeLabels },
         { ...axis, size: AXIS_WIDTH_PX, gap: 5, splits: (plot) => splitsUpTo(plot.scales.y.max), values: (_, splits) => axisTexts(splits, unit) },
       ],
       series: [{}, ...this.lines.map((line) => this.seriesOptions(line))],
@@ -219,7 +220,13 @@ function hasNeighbour(values, row, step) {
   return typeof values[at] === 'number';
 }
 
-function timeLabel(timeMs, splits) {
-  const text = clockText(timeMs);
-  return splits.length > 1 && splits[1] - splits[0] < 60_000 ? text : text.slice(0, 5);
+// A label that would not fit before the right edge is left out rather than cut.
+function timeLabels(plot, splits) {
+  const hasSeconds = splits.length > 1 && splits[1] - splits[0] < 60_000;
+  const lastPx = plot.over.clientWidth - (hasSeconds ? TIME_WIDTH_PX : TIME_WIDTH_PX * 0.6) / 2;
+  return splits.map((timeMs) => {
+    if (plot.valToPos(timeMs, 'x') > lastPx) return '';
+    const text = clockText(Math.round(timeMs));
+    return hasSeconds ? text : text.slice(0, 5);
+  });
 }

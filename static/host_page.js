@@ -137,7 +137,7 @@ export class HostPage {
     const edgeMs = view.serverNowMs - window.lastTimeMs;
     const isEdgeOpen = edgeMs > silentAfterMs(window.lastIntervalMs);
     const chartView = {
-      nowMs: view.nowMs, fromMs: view.serverNowMs - spanMs, toMs: view.serverNowMs,
+      nowMs: view.nowMs, fromMs: Math.round(view.serverNowMs) - spanMs, toMs: Math.round(view.serverNowMs),
       edgeCause: isEdgeOpen ? edgeCause(host, view) : null,
       isOld: isEdgeOpen,
     };

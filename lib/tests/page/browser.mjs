@@ -152,7 +152,10 @@ export function inkOf(page, selector) {
   return page.evaluate((of) => {
     const canvas = document.querySelector(of);
     if (!canvas || canvas.width === 0) return 0;
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    // A copy: reading a canvas back would change how the browser keeps it.
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
     let inked = 0;
     for (let at = 3; at < data.length; at += 4) if (data[at] > 0) inked += 1;
     return Math.round((1000 * inked * 4) / data.length);

@@ -1,5 +1,5 @@
 // A running system: fleet and host page, live, by mouse, keys and address; sizes and colours; nothing done wrong.
-import { ask, check, checkFaultless, checkFits, inkOf, picture, run, say, settings, text, texts, waitForChange, waitForLink, watch } from './browser.mjs';
+import { check, checkFaultless, checkFits, inkOf, picture, run, settings, text, texts, waitForChange, waitForLink, watch } from './browser.mjs';
 
 const REQUESTS_MAX = 10;
 const COMPRESSED_BYTES_MAX = 100 * 1024;
@@ -8,6 +8,7 @@ const PHONE = { viewport: { width: 380, height: 760 }, deviceScaleFactor: 2, isM
 // The shared worker's script and its stream: no page sees them among its own requests.
 const WORKER_REQUESTS = 2;
 const { steady, hosts } = settings;
+const startedMs = Date.now();
 const row = (host) => `#table-body .row[data-host="${host}"]`;
 
 run(async (browser) => {
@@ -169,6 +170,7 @@ async function fitsEveryWidth(page) {
 }
 
 async function picturesOf(browser, page) {
+  await new Promise((resolve) => setTimeout(resolve, settings.history_ms - (Date.now() - startedMs)));
   const phone = await browser.newContext(PHONE);
   const small = await phone.newPage();
   const watched = watch(small);
@@ -194,6 +196,7 @@ async function picturesOf(browser, page) {
     }
     await small.goto(`${settings.page}/#/`);
     await waitForLink(small, 'live');
+    await small.waitForFunction(() => /\d/.test(document.querySelector('#strip-link-age').textContent));
     await waitForChange(small, '#table-body .row:not([hidden]) .cell-cpu .number');
     await checkFits(small, 'fleet on a phone');
     await picture(small, `fleet-phone${ending}`);

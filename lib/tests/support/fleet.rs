@@ -317,7 +317,7 @@ fn values(layout: &Layout, seq: u64) -> Vec<Value> {
             "uptime_seconds" => Value::Float(1_000.0 + seq as f64),
             _ if name.ends_with("_seconds_total") => Value::Float((seq * 2) as f64 / 100.0),
             _ if name.ends_with("_total") => {
-                Value::Unsigned(seq * 1_000 * (at % 5) + wander(at) / 200)
+                Value::Unsigned(seq * 1_000 * (1 + at % 5) + wander(at) / 200)
             }
             _ => Value::Unsigned((4 << 30) + wander(at) * 4_096),
         }
