@@ -61,8 +61,8 @@ export class Readout {
   paintStage(name, figures) {
     const [p50, p99] = this.cells.get(name);
     const isMeasured = figures && figures.count !== 0;
-    setText(p50, isMeasured ? latencyText(figures.p50_ms) : '–');
-    setText(p99, isMeasured ? latencyText(figures.p99_ms) : '–');
+    setText(p50, isMeasured ? stageText(figures.p50_ms) : '–');
+    setText(p99, isMeasured ? stageText(figures.p99_ms) : '–');
   }
 
   paintLedger(ledger) {
@@ -95,6 +95,11 @@ export class Readout {
     byId('readout-link').dataset.connects = connects;
     setText(byId('readout-link'), parts.join(' · '));
   }
+}
+
+// Clocks of whole milliseconds measure most of it: 0 is what they cannot tell from it.
+function stageText(latencyMs) {
+  return latencyMs < 0.005 ? '< 1 ms' : latencyText(latencyMs);
 }
 
 // `12,408,113 frames: 0 missing, 0 counted twice`. What arrived again was removed: a fact, not a fault.

@@ -178,12 +178,9 @@ async function picturesOf(browser, page) {
     await page.emulateMedia({ colorScheme: theme });
     await small.emulateMedia({ colorScheme: theme });
     const ending = theme === 'light' ? '' : '-dark';
-    await page.goto(`${settings.page}/#/`);
-    await page.reload();
-    await waitForLink(page, 'live');
-    await waitForChange(page, '#table-body .row:not([hidden]) .cell-cpu .number');
-    await waitForChange(page, '#readout-stages td[data-stage=total]', 30_000);
     await page.setViewportSize({ width: 1400, height: 720 });
+    await page.evaluate(() => { location.hash = '#/'; });
+    await page.waitForFunction(() => !document.querySelector('#fleet').hidden);
     await waitForChange(page, '#table-body .row:not([hidden]) .cell-cpu .number');
     await picture(page, `fleet-${theme}`);
     await page.setViewportSize(DESKTOP);
