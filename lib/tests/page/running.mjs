@@ -170,6 +170,10 @@ async function fitsEveryWidth(page) {
 }
 
 async function picturesOf(browser, page) {
+  // Nothing marked or under the pointer, and no latency from what the tests did to the page.
+  await page.mouse.move(4, 300);
+  await page.reload();
+  await waitForLink(page, 'live');
   await new Promise((resolve) => setTimeout(resolve, settings.history_ms - (Date.now() - startedMs)));
   const phone = await browser.newContext(PHONE);
   const small = await phone.newPage();
