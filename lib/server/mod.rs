@@ -38,7 +38,6 @@ mod encode;
 mod forward;
 mod intake;
 mod keeper;
-mod late;
 mod names;
 mod queue;
 mod receive;
@@ -49,7 +48,6 @@ mod streams;
 
 pub use counts::ServerCounts;
 pub use director::{Orders, parse_collect, parse_interval, parse_schedule_entry};
-pub use late::LateBus;
 
 use director::Director;
 use forward::Forward;
