@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use clap::Parser;
-use realtime_monitor::analysis::{self, CountSources, HOSTS_MAX, LIVE_BYTES_MAX};
-use realtime_monitor::base::{clock::Real, stop};
+use realtime_monitor::analysis::{self, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::base::{clock::Real, counter::CountSources, stop};
 use realtime_monitor::bus::kafka::{EVENTS_PARTITIONS, KafkaBus};
 use realtime_monitor::bus::{Bus, BusError, LateBus};
 use realtime_monitor::http;

@@ -8,6 +8,7 @@ use super::testing::{
 use super::view::{BusState, HostState, Ledger, SUMMARY_COLUMNS};
 use super::*;
 use crate::base::clock::Scripted;
+use crate::base::counter::CountSources;
 use crate::bus::{Position, StoredRecord};
 use crate::metric::SessionId;
 
@@ -346,7 +347,12 @@ fn on_the_embedded_bus_a_publish_returns_when_the_frame_is_in_the_account() {
         assert_eq!(view.fleet_ledger().stored, 5 * seq);
     }
     let mut value = Vec::new();
-    let stages = StagesRecord { server: "s".into(), time_ms: 1, durable: vec![(1_500, 3)] };
+    let stages = StagesRecord {
+        server: "s".into(),
+        time_ms: 1,
+        durable: vec![(1_500, 3)],
+        counts: Vec::new(),
+    };
     encode_stages(&stages, &mut value);
     publisher.publish(Topic::Events, 0, &[Record { key: b"s".to_vec(), value }]).unwrap();
     let (_stopper, stop) = stop::pair();

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use realtime_monitor::analysis::view::{Ledger, SessionLedger};
-use realtime_monitor::analysis::{self, CountSources, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::analysis::{self, HOSTS_MAX, LIVE_BYTES_MAX};
 use realtime_monitor::base::clock::Real;
+use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::base::quantity::parse_duration;
 use realtime_monitor::bus::embedded::EmbeddedBus;
 use realtime_monitor::bus::{Bus, BusError, Position, Publisher, Reader, Record, Topic};
@@ -98,6 +99,7 @@ fn account(fault: Fault) -> (Ledger, Vec<SessionLedger>) {
         insecure: false,
         name: "s1".into(),
         orders: server::Orders { interval, schedule: Vec::new(), collect: Vec::new() },
+        counts: CountSources::default(),
     };
     let server = server::start(&server, bus, clock.clone()).unwrap();
     let config = client::Config {
