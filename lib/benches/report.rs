@@ -1,0 +1,99 @@
+//! `make bench`: what the system costs and how fast it is, as one table that can be pasted into
+//! the README.
+//!
+//! `make bench ARGS="-- client wire"` measures only what has one of these words in its name,
+//! `ARGS="-- --list"` lists the names, `ARGS="-- --seconds 10"` shortens every window. Nothing
+//! here fails because something is slow; what could not be measured is said under the table.
+
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "a bench prints, and a failed helper is a measurement that failed"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[path = "report/child.rs"]
+mod child;
+#[path = "report/figures.rs"]
+mod figures;
+#[path = "report/machine.rs"]
+mod machine;
+#[path = "report/micro.rs"]
+mod micro;
+#[path = "report/peers.rs"]
+mod peers;
+#[path = "report/settings.rs"]
+mod settings;
+#[path = "report/table.rs"]
+mod table;
+#[path = "report/usage.rs"]
+mod usage;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use realtime_monitor::base::thread;
+
+use machine::Noise;
+use settings::{Command, Settings};
+use table::Table;
+
+/// A measurement: some rows of the table.
+struct Measurement {
+    /// What selects it, and what its rows begin with.
+    name: &'static str,
+    /// One line for `--list`.
+    about: &'static str,
+    run: fn(&Settings, &mut Table) -> Result<(), String>,
+}
+
+/// In the order of the table.
+const MEASUREMENTS: &[Measurement] = &[
+    Measurement { name: "micro", about: "encoding, decoding, reading the kernel", run: micro::run },
+];
+
+fn main() -> ExitCode {
+    match settings::parse(std::env::args().skip(1)) {
+        Ok(Command::Child(arguments)) => child::main(&arguments),
+        Ok(Command::Report(settings)) => report(&settings),
+        Err(words) => {
+            eprintln!("{words}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn report(settings: &Settings) -> ExitCode {
+    let chosen: Vec<_> = MEASUREMENTS.iter().filter(|one| settings.chooses(one.name)).collect();
+    if settings.list || chosen.is_empty() {
+        for one in MEASUREMENTS {
+            println!("{:18} {}", one.name, one.about);
+        }
+        return ExitCode::from(if settings.list { 0 } else { 2 });
+    }
+    let start = Instant::now();
+    let (mut table, mut noise) = (Table::default(), Noise::default());
+    for one in chosen {
+        noise.look();
+        table.begin(one.name);
+        eprintln!("-- {}: {} ({})", one.name, one.about, machine::load());
+        match thread::contain(one.name, || (one.run)(settings, &mut table)) {
+            Some(Ok(())) => {}
+            Some(Err(words)) => table.failed(&words),
+            None => table.failed("a helper gave up; its words are above"),
+        }
+    }
+    noise.look();
+    println!("\n{}\n", noise.words());
+    println!("{}", table.markdown());
+    eprintln!("measured in {:.0} s", start.elapsed().as_secs_f64());
+    ExitCode::from(u8::from(table.has_failures()))
+}
