@@ -1,0 +1,205 @@
+// The page of one host: its state and newest figures, its charts over the chosen window, its ledger, and whatever else
+// it sends. uPlot is fetched when the first host is opened.
+import { byId, make, makeIcon, setData, setIcon, setText } from './dom.js';
+import { Chart } from './chart.js';
+import { MISSING, Quantity, durationText, wholeText } from './format.js';
+import { requestPaint } from './frame.js';
+import { issueText } from './health.js';
+import { CHARTED_NAMES, HOST_CHARTS, newest } from './host_charts.js';
+import { ledgerParts } from './readout.js';
+import { COLUMN, silentAfterMs } from './store.js';
+
+// At high rates a chart is drawn at most this often: a pixel of a minute's window is longer than that.
+const REDRAW_MS_MIN = 100;
+const REDRAW_IDLE_MS = 1_000;
+// Building a chart takes some milliseconds; a few per frame keep the page answering.
+const BUILDS_PER_FRAME = 3;
+const FIGURES = [
+  { id: 'cpu', title: 'CPU', column: COLUMN.cpu, unit: 'percent' },
+  { id: 'memory', title: 'Memory', column: COLUMN.memoryPercent, unit: 'percent' },
+  { id: 'disk-read', title: 'Disk read', column: COLUMN.diskRead, unit: 'bytes_per_second' },
+  { id: 'disk-write', title: 'Disk write', column: COLUMN.diskWrite, unit: 'bytes_per_second' },
+  { id: 'network-in', title: 'Network in', column: COLUMN.networkReceive, unit: 'bits_per_second', factor: 8 },
+  { id: 'network-out', title: 'Network out', column: COLUMN.networkTransmit, unit: 'bits_per_second', factor: 8 },
+  { id: 'load', title: 'Load, 1 min', column: COLUMN.load, unit: 'count' },
+  { id: 'processes', title: 'Processes', column: COLUMN.processes, isWhole: true },
+];
+const STATE_WORDS = { ok: 'live', warning: 'live, warning', critical: 'critical', ended: 'ended', unknown: 'unknown' };
+
+export class HostPage {
+  constructor() {
+    this.name = null;
+    this.charts = [];
+    this.uPlot = null;
+    this.drawnMs = -Infinity;
+    this.stateIcon = makeIcon('ok');
+    this.stateWord = document.createTextNode('');
+    byId('host-state').append(this.stateIcon, this.stateWord);
+    this.figures = FIGURES.map((figure) => this.addFigure(figure));
+    this.others = new Map();
+  }
+
+  addFigure(figure) {
+    const box = make('div', 'figure');
+    const number = make('span', 'number', MISSING);
+    const unit = make('span', 'unit');
+    const value = make('dd');
+    value.append(number, unit);
+    box.append(make('dt', '', figure.title), value);
+    box.dataset.figure = figure.id;
+    byId('host-figures').append(box);
+    return { ...figure, box, number, unitElement: unit, quantity: new Quantity(figure.unit) };
+  }
+
+  open(name) {
+    if (name === this.name) return;
+    this.close();
+    this.name = name;
+    setText(byId('host-name'), name);
+    this.loadCharts();
+  }
+
+  close() {
+    for (const chart of this.charts) chart.destroy();
+    this.charts = [];
+    this.others.clear();
+    byId('host-other-list').replaceChildren();
+    this.name = null;
+  }
+
+  async loadCharts() {
+    const { name } = this;
+    this.uPlot ??= await fetchUPlot();
+    if (this.name !== name || this.charts.length > 0) return;
+    this.charts = HOST_CHARTS.map((spec) => new Chart(spec, byId('charts'), this.uPlot));
+    this.drawnMs = -Infinity;
+    requestPaint();
+  }
+
+  paint(view) {
+    const host = view.hosts.get(this.name);
+    this.paintState(host, view);
+    if (!host) return;
+    if (view.isWhole || view.isTick || view.changedHosts.has(host)) this.paintFigures(host);
+    const window = view.windows.get(this.name);
+    if (!window) return;
+    // New frames are drawn at once; without any the live edge still moves on.
+    const waitedMs = view.nowMs - this.drawnMs;
+    const isDue = view.isWhole || (waitedMs >= REDRAW_MS_MIN && window.lastTimeMs !== this.drawnTimeMs)
+      || waitedMs >= REDRAW_IDLE_MS || this.charts.some((chart) => chart.isPaintWanted && chart.isVisible);
+    if (isDue) this.paintCharts(host, window, view);
+    if (view.isTick || view.isWhole) this.paintBelow(window, view);
+  }
+
+  paintState(host, view) {
+    const level = !host ? 'unknown' : view.isUnknown ? 'unknown' : host.health.level;
+    const kind = host?.health.kind;
+    setData(byId('host-state'), 'level', level);
+    setIcon(this.stateIcon, view.isUnknown ? 'lost' : level);
+    let words = STATE_WORDS[level];
+    if (!host) words = view.hasData ? 'not known here: no host of this name has sent a frame yet' : '';
+    else if (view.isUnknown) words = `unknown: the server was last heard ${durationText(view.link.silentMs)} ago`;
+    else if (level !== 'ok') words = kind === 'ended' || kind === 'silent' ? issueText(host, view.nowMs) : `live, ${level}: ${issueText(host, view.nowMs)}`;
+    if (this.stateWord.data !== words) this.stateWord.data = words;
+    setData(byId('host'), 'old', view.isUnknown || kind === 'silent' || kind === 'ended' ? '' : null);
+    if (!host) return setText(byId('host-facts'), '');
+    const labels = Object.entries(host.labels).map(([key, value]) => `${key}=${value}`);
+    const ageMs = host.timeMs === null ? null : view.serverNowMs - host.timeMs;
+    const facts = [`last frame ${durationText(ageMs)} ago`, `every ${intervalText(host.intervalMs)}`, `up ${durationText(host.values[COLUMN.uptime] * 1000)}`, ...labels];
+    setText(byId('host-facts'), facts.join(' · '));
+  }
+
+  paintFigures(host) {
+    for (const figure of this.figures) {
+      const raw = host.values[figure.column];
+      if (figure.isWhole) setText(figure.number, Number.isNaN(raw) ? MISSING : wholeText(raw));
+      else if (figure.quantity.set(raw * (figure.factor ?? 1))) {
+        setText(figure.number, figure.quantity.number);
+        setText(figure.unitElement, figure.quantity.unit);
+      }
+      figure.box.title = Number.isNaN(raw) ? 'missing: this host does not send it' : '';
+    }
+  }
+
+  paintCharts(host, window, view) {
+    this.drawnMs = view.nowMs;
+    this.drawnTimeMs = window.lastTimeMs;
+    window.settle();
+    const spanMs = view.route.windowMinutes * 60_000;
+    const edgeMs = view.serverNowMs - window.lastTimeMs;
+    const isEdgeOpen = edgeMs > silentAfterMs(window.lastIntervalMs);
+    const chartView = {
+      nowMs: view.nowMs, fromMs: view.serverNowMs - spanMs, toMs: view.serverNowMs,
+      edgeCause: isEdgeOpen ? edgeCause(host, view) : null,
+      isOld: isEdgeOpen,
+    };
+    let buildsLeft = BUILDS_PER_FRAME;
+    for (const chart of this.charts) {
+      if (!chart.plot && chart.isVisible && buildsLeft-- <= 0) requestPaint();
+      else chart.paint(window, chartView);
+    }
+    if (buildsLeft < 0) this.drawnMs = -Infinity;
+  }
+
+  // The frames of this host's sessions, and metrics that no chart shows.
+  paintBelow(window, view) {
+    const sessions = view.sessions.get(this.name) ?? [];
+    const key = JSON.stringify(sessions);
+    if (key !== this.shownSessions) {
+      this.shownSessions = key;
+      byId('host-ledger').replaceChildren(...sessions.map(sessionLine));
+    }
+    for (const [series, column] of window.columns) {
+      if (CHARTED_NAMES.test(series)) continue;
+      if (!this.others.has(series)) this.others.set(series, this.addOther(series));
+      setText(this.others.get(series), otherText(newest(column.values)));
+    }
+    byId('host-other').hidden = this.others.size === 0;
+  }
+
+  addOther(series) {
+    const line = make('div');
+    const value = make('b', 'number', MISSING);
+    line.append(make('span', '', series), value);
+    byId('host-other-list').append(line);
+    return value;
+  }
+}
+
+// The minified build, half the bytes of the module: a classic script that leaves one global name.
+function fetchUPlot() {
+  const sheet = make('link');
+  sheet.rel = 'stylesheet';
+  sheet.href = '/static/vendor/uPlot.min.css';
+  const script = make('script');
+  script.src = '/static/vendor/uPlot.iife.min.js';
+  return new Promise((resolve, reject) => {
+    script.onload = () => resolve(globalThis.uPlot);
+    script.onerror = () => reject(new Error(`${script.src} could not be loaded: the build has not embedded it`));
+    document.head.append(sheet, script);
+  });
+}
+
+function edgeCause(host, view) {
+  if (view.isUnknown) return 'page lost the server';
+  if (host.health.kind === 'ended') return 'ended';
+  return host.health.kind === 'silent' ? 'host silent' : 'no frames';
+}
+
+function sessionLine(session) {
+  const line = make('p');
+  line.append(`Session ${session.session.slice(0, 8)}: `, ...ledgerParts(session));
+  if (session.ended) line.append(` · ended: ${session.ended}`);
+  for (const [from, to, reason] of (session.missing_ranges ?? []).slice(0, 4)) {
+    line.append(` · ${from === to ? `frame ${wholeText(from)}` : `frames ${wholeText(from)}–${wholeText(to)}`} missing: ${reason}`);
+  }
+  return line;
+}
+
+function intervalText(intervalMs) {
+  return intervalMs < 1000 ? `${Math.round(intervalMs)} ms` : `${+(intervalMs / 1000).toFixed(1)} s`;
+}
+
+function otherText(value) {
+  return value === undefined ? MISSING : Math.abs(value) >= 1e6 ? wholeText(value) : String(+value.toPrecision(4));
+}

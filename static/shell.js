@@ -1,0 +1,59 @@
+// What surrounds the views: the colour toggle, the help dialog, and the pause of the picture.
+import { byId, setText } from './dom.js';
+import { durationText } from './format.js';
+import { requestPaint } from './frame.js';
+import { palette } from './palette.js';
+
+const THEMES = ['auto', 'dark', 'light'];
+
+export class Shell {
+  constructor() {
+    this.pausedMs = null;
+    this.theme = document.documentElement.dataset.theme ?? 'auto';
+    byId('theme-toggle').addEventListener('click', () => this.nextTheme());
+    byId('help-open').addEventListener('click', () => this.toggleHelp());
+    byId('go-live').addEventListener('click', () => this.goLive());
+    this.showTheme();
+  }
+
+  nextTheme() {
+    this.theme = THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length];
+    if (this.theme === 'auto') {
+      delete document.documentElement.dataset.theme;
+      localStorage.removeItem('theme');
+    } else {
+      document.documentElement.dataset.theme = this.theme;
+      localStorage.setItem('theme', this.theme);
+    }
+    this.showTheme();
+    palette.refresh();
+    requestPaint();
+  }
+
+  showTheme() {
+    setText(byId('theme-toggle'), this.theme);
+    byId('theme-toggle').setAttribute('aria-label', `Colours: ${this.theme === 'auto' ? 'as the system' : this.theme}`);
+  }
+
+  toggleHelp() {
+    const help = byId('help');
+    if (help.open) help.close();
+    else help.showModal();
+  }
+
+  togglePause(nowMs) {
+    if (this.pausedMs === null) this.pausedMs = nowMs;
+    else this.goLive();
+    requestPaint();
+  }
+
+  goLive() {
+    this.pausedMs = null;
+    requestPaint();
+  }
+
+  paint(nowMs) {
+    byId('pause-bar').hidden = this.pausedMs === null;
+    if (this.pausedMs !== null) setText(byId('pause-age'), durationText(nowMs - this.pausedMs));
+  }
+}
