@@ -1,8 +1,8 @@
 //! The bus between server and analysis: publish until durable, read from an offset. Bytes only;
 //! what the bytes mean is [`wire`](crate::wire)'s business.
 //!
-//! - `kafka`: a real broker, through a client that is built around its crate's faults
-//! - `embedded`: the same trait inside one process
+//! - [`kafka`]: a real broker, through a client that is built around its crate's faults
+//! - [`embedded`]: the same trait inside one process
 //!
 //! Both sides are synchronous: a [`Publisher`] and a [`Reader`] belong to one thread each.
 //! Records with the same key go to the same partition ([`partition_of`]) and keep their order.
@@ -10,17 +10,21 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+mod counts;
+pub mod embedded;
 mod error;
+pub mod kafka;
 mod partition;
 
+pub use counts::BusCounts;
 pub use error::BusError;
 pub use partition::partition_of;
 
 /// Largest value of one record. Under the 512 KiB of a produce request with room for its framing.
 pub const VALUE_BYTES_MAX: usize = 500 * 1024;
 
-/// Largest sum of keys and values that one [`Publisher::publish`] takes; the broker makes one batch
-/// of it, which must stay under its `max.message.bytes` (1 MiB by default).
+/// Largest request of records, framing included; the broker makes one batch of it, which must stay
+/// under its `max.message.bytes` (1 MiB by default). A [`Publisher::publish`] of more is divided.
 pub const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// The topics, by role.
@@ -72,7 +76,8 @@ pub struct Batch {
     /// The offset that the next record to be written will get: how far behind a reader is.
     pub end_offset: u64,
     /// Offsets that should have come before these records and are gone (retention, a topic made
-    /// anew): first and last, inclusive.
+    /// anew): first and last, inclusive. When the topic was made anew nobody can know how many are
+    /// gone, and the wanted offset alone is named. May come without records.
     pub gap: Option<(u64, u64)>,
 }
 
@@ -82,8 +87,9 @@ pub trait Publisher: Debug + Send {
     ///
     /// # Errors
     /// Nothing is known about the records: they may have been stored or not, and are to be
-    /// published again (readers drop the doubles). [`BusError::Refused`] alone says that these
-    /// very records will never be taken.
+    /// published again (readers drop the doubles). [`BusError::Refused`] alone says that a record
+    /// will never be taken: of several records at least one, and all others are durable; published
+    /// one by one, each gets its own answer.
     fn publish(&mut self, topic: Topic, partition: u32, records: &[Record])
     -> Result<(), BusError>;
 }

@@ -9,6 +9,7 @@
     reason = "each suite uses its part; a failed helper is a failed test"
 )]
 
+pub mod broker;
 pub mod fleet;
 pub mod http;
 pub mod program;

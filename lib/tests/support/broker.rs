@@ -1,0 +1,150 @@
+//! A real Kafka broker for a test: started by `bin/kafka.sh` on a free port with a directory of
+//! its own, killed and removed when the test ends, however it ends.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use super::wait;
+
+/// How long a killed process may take to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
+
+static BROKERS: AtomicU32 = AtomicU32::new(0);
+
+/// A broker of this test process. Dropping it kills it and removes its data.
+#[derive(Debug)]
+pub struct Broker {
+    port: u16,
+    directory: PathBuf,
+    topics: Vec<String>,
+    pid: Option<Pid>,
+}
+
+impl Broker {
+    /// Starts a broker and creates the topics of `bin/kafka/topics`.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a broker and creates these topics (`name:partitions`) instead of the usual ones.
+    #[must_use]
+    pub fn start_with(topics: &[&str]) -> Self {
+        let number = BROKERS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("monitor-test-broker-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let mut broker = Self { port: free_port(), directory, topics, pid: None };
+        broker.launch();
+        broker.remove_when_this_process_is_gone();
+        broker
+    }
+
+    /// Where it listens on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `127.0.0.1:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Settings, log and data.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone. Its data stays.
+    pub fn kill(&mut self) {
+        if let Some(pid) = self.pid.take() {
+            let _ = kill_process(pid, Signal::KILL);
+            wait::until("the killed broker's end", KILL_LIMIT, || (!is_running(pid)).then_some(()));
+        }
+    }
+
+    /// Kills it and starts it again on the same port and data; returns when it is ready.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// Stops its process without ending it (SIGSTOP): connections stay, nothing answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid.expect("a running broker"), signal).unwrap();
+    }
+
+    fn launch(&mut self) {
+        let port = self.port.to_string();
+        let mut script = command(concat!(env!("CARGO_MANIFEST_DIR"), "/bin/kafka.sh"));
+        script.args(["start", "--port", &port, "--dir"]).arg(&self.directory);
+        script.args(["--while", &std::process::id().to_string()]);
+        for topic in &self.topics {
+            script.args(["--topic", topic]);
+        }
+        let output = script.stdin(Stdio::null()).output().expect("bin/kafka.sh runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "bin/kafka.sh start failed:\n{words}");
+        let pid = said.trim().rsplit(' ').next().and_then(|pid| pid.parse().ok());
+        let pid = pid.and_then(Pid::from_raw);
+        self.pid = Some(pid.unwrap_or_else(|| panic!("no pid in '{said}'")));
+    }
+
+    /// The script kills the broker when this process ends without dropping it (a shared one, a
+    /// crash); this removes its data as well.
+    fn remove_when_this_process_is_gone(&self) {
+        let script = r#"tail --pid="$1" -f /dev/null; sleep 1; rm -rf "$2""#;
+        let mut cleaner = command("setsid");
+        cleaner.args(["sh", "-c", script, "cleaner", &std::process::id().to_string()]);
+        cleaner.arg(&self.directory);
+        cleaner.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        cleaner.spawn().expect("setsid runs");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this helper exists to start other programs")]
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// A zombie has ended, although its parent has not noticed.
+fn is_running(pid: Pid) -> bool {
+    if test_kill_process(pid).is_err() {
+        return false;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("").starts_with('Z'))
+}
+
+/// A port below the range that outgoing connections get, so that it is still free after a restart.
+fn free_port() -> u16 {
+    let first = 10_300 + u16::try_from(std::process::id() % 9_000).unwrap_or(0) * 2;
+    (first..30_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
+}
