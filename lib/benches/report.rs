@@ -20,8 +20,12 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+#[path = "report/alone.rs"]
+mod alone;
 #[path = "report/child.rs"]
 mod child;
+#[path = "report/client.rs"]
+mod client;
 #[path = "report/figures.rs"]
 mod figures;
 #[path = "report/machine.rs"]
@@ -30,12 +34,22 @@ mod machine;
 mod micro;
 #[path = "report/peers.rs"]
 mod peers;
+#[path = "report/relay.rs"]
+mod relay;
+#[path = "report/server.rs"]
+mod server;
 #[path = "report/settings.rs"]
 mod settings;
+#[path = "report/stages.rs"]
+mod stages;
 #[path = "report/table.rs"]
 mod table;
 #[path = "report/usage.rs"]
 mod usage;
+#[path = "report/viewer.rs"]
+mod viewer;
+#[path = "report/wire.rs"]
+mod wire;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -57,6 +71,55 @@ struct Measurement {
 
 /// In the order of the table.
 const MEASUREMENTS: &[Measurement] = &[
+    Measurement {
+        name: "client-1hz",
+        about: "what a client costs, beside its peers",
+        run: client::at_1hz,
+    },
+    Measurement { name: "client-20hz", about: "what it costs at 20 Hz", run: client::at_20hz },
+    Measurement { name: "wire-1hz", about: "bytes a sample at 1 Hz", run: wire::at_1hz },
+    Measurement { name: "wire-20hz", about: "bytes a sample at 20 Hz", run: wire::at_20hz },
+    Measurement {
+        name: "stages-embedded-1",
+        about: "latency in monitor, its own host",
+        run: stages::embedded_1,
+    },
+    Measurement {
+        name: "stages-embedded-100",
+        about: "the same with 100 clients more",
+        run: stages::embedded_100,
+    },
+    Measurement {
+        name: "stages-embedded-1000",
+        about: "the same with 1,000 clients more",
+        run: stages::embedded_1000,
+    },
+    Measurement {
+        name: "stages-kafka-1",
+        about: "latency through Kafka, one client",
+        run: stages::kafka_1,
+    },
+    Measurement {
+        name: "stages-kafka-100",
+        about: "the same with 100 clients",
+        run: stages::kafka_100,
+    },
+    Measurement {
+        name: "stages-kafka-1000",
+        about: "the same with 1,000 clients",
+        run: stages::kafka_1000,
+    },
+    Measurement {
+        name: "server-1000",
+        about: "1,000 clients at 1 Hz on a bus that keeps nothing",
+        run: server::at_1hz,
+    },
+    Measurement {
+        name: "server-flood",
+        about: "large frames as fast as they are taken",
+        run: server::flood,
+    },
+    Measurement { name: "monitor-alone", about: "all in one process", run: alone::run },
     Measurement { name: "micro", about: "encoding, decoding, reading the kernel", run: micro::run },
 ];
 
@@ -80,6 +143,7 @@ fn report(settings: &Settings) -> ExitCode {
         return ExitCode::from(if settings.list { 0 } else { 2 });
     }
     let start = Instant::now();
+    env_logger::Builder::new().filter_level(log::LevelFilter::Error).init();
     let (mut table, mut noise) = (Table::default(), Noise::default());
     for one in chosen {
         noise.look();

@@ -10,6 +10,11 @@ use serde_json::Value;
 
 use super::support::program::command;
 
+#[path = "flood.rs"]
+mod flood;
+#[path = "load.rs"]
+mod load;
+#[path = "read_loop.rs"]
 mod read_loop;
 
 /// A running child.
@@ -80,6 +85,8 @@ impl Drop for Helper {
 pub fn main(arguments: &[String]) -> ExitCode {
     let Some((name, arguments)) = arguments.split_first() else { return ExitCode::from(2) };
     let result = match name.as_str() {
+        "flood" => flood::run(arguments),
+        "load" => load::run(arguments),
         "read-loop" => read_loop::run(arguments),
         other => Err(format!("no child '{other}'")),
     };
@@ -102,7 +109,13 @@ fn serve(ready: &Value, mut counts: impl FnMut() -> Value) -> Result<(), String>
     Ok(())
 }
 
-/// The value behind `--name`.
+/// The number behind `--name`.
+fn number(arguments: &[String], name: &str) -> Result<u64, String> {
+    let words = flag(arguments, name).ok_or_else(|| format!("{name} is missing"))?;
+    words.parse().map_err(|_| format!("{name}: '{words}' is no number"))
+}
+
+/// The word behind `--name`.
 fn flag<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
     let at = arguments.iter().position(|argument| argument == name)?;
     arguments.get(at + 1).map(String::as_str)

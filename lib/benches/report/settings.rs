@@ -35,8 +35,7 @@ impl Settings {
 
 /// Reads the command line; words in the error.
 pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut settings =
-        Settings { words: Vec::new(), list: false, window: WINDOW, settle: SETTLE };
+    let mut settings = Settings { words: Vec::new(), list: false, window: WINDOW, settle: SETTLE };
     let mut arguments = arguments.peekable();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
