@@ -32,6 +32,8 @@ mod figures;
 mod machine;
 #[path = "report/micro.rs"]
 mod micro;
+#[path = "report/page.rs"]
+mod page;
 #[path = "report/peers.rs"]
 mod peers;
 #[path = "report/relay.rs"]
@@ -120,6 +122,21 @@ const MEASUREMENTS: &[Measurement] = &[
         run: server::flood,
     },
     Measurement { name: "monitor-alone", about: "all in one process", run: alone::run },
+    Measurement {
+        name: "page-1",
+        about: "the page with one host, in Chromium",
+        run: page::one_host,
+    },
+    Measurement {
+        name: "page-1000",
+        about: "the fleet page with 1,000 hosts",
+        run: page::thousand_hosts,
+    },
+    Measurement {
+        name: "page-kafka-1000",
+        about: "the same through Kafka",
+        run: page::thousand_hosts_on_kafka,
+    },
     Measurement { name: "micro", about: "encoding, decoding, reading the kernel", run: micro::run },
 ];
 
