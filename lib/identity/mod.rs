@@ -1,6 +1,10 @@
-//! Who may speak as whom. For now: what a host may be called.
+//! Who may speak as whom. For now: what a host may be called, and where a program may listen.
 
 use crate::metric::HostName;
+
+mod listen;
+
+pub use listen::check_listen;
 
 /// Longest name of a host (a DNS name without its final dot, RFC 1035 section 2.3.4).
 pub const HOST_NAME_LEN_MAX: usize = 253;

@@ -1,0 +1,251 @@
+//! What waits for the bus, per partition: bounded in bytes, and never dropped from.
+//!
+//! When it is full, a stream is given a place in a line instead of a place in the queue, and is
+//! not read until it is called: HTTP/2 flow control then holds its client back, whose own buffer
+//! is made for that.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::stream::Stream;
+use crate::metric::{SessionId, Value};
+use crate::wire::json::FrameRecord;
+
+/// Memory that waiting frames of one partition may take: with four partitions, 10,000 hosts x 60
+/// samples x ~1.3 KB at 1 Hz are 3.3 MB/s each, so this rides out two and a half seconds without
+/// the bus before anybody is held back; all partitions together stay at 32 MiB.
+pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a waiting frame takes besides its values: its record, its place here and the allocator.
+const FRAME_BYTES: usize = 320;
+
+/// Something that waits to be published.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A frame.
+    Frame(Box<Waiting>),
+    /// The record of a session, made when it is taken out.
+    Session { stream: Arc<Stream>, session: SessionId },
+}
+
+/// A frame that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub stream: Arc<Stream>,
+    pub record: FrameRecord,
+    /// Unix us.
+    pub received_us: u64,
+    /// Monotonic.
+    pub received_at: Duration,
+}
+
+/// The queue of one partition.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    ring: Sender<()>,
+    bell: Receiver<()>,
+    bytes_max: usize,
+    /// Frames here and on their way to the bus.
+    in_hand: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    bytes: usize,
+    /// Who waits for room, in order of arrival.
+    line: BTreeMap<u64, Arc<Stream>>,
+    tickets: u64,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        FRAME_BYTES + self.record.frame.samples.values.len() * size_of::<Value>()
+    }
+}
+
+impl Queue {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let (ring, bell) = bounded(1);
+        Self { state: Mutex::default(), ring, bell, bytes_max, in_hand: AtomicU64::new(0) }
+    }
+
+    /// Takes a frame, or gives it back and its stream a place in the line.
+    pub(super) fn push_frame(&self, waiting: Box<Waiting>) -> Result<(), Box<Waiting>> {
+        let mut state = self.lock();
+        let stream = &waiting.stream;
+        let bytes = waiting.bytes();
+        if !state.items.is_empty() && state.bytes + bytes > self.bytes_max {
+            if !stream.is_held() {
+                state.tickets += 1;
+                let ticket = state.tickets;
+                stream.set_ticket(ticket);
+                state.line.insert(ticket, Arc::clone(stream));
+            }
+            return Err(waiting);
+        }
+        if stream.is_held() {
+            state.line.remove(&stream.ticket());
+            stream.set_ticket(0);
+        }
+        state.bytes += bytes;
+        self.in_hand.fetch_add(1, Ordering::Relaxed);
+        self.push(state, Item::Frame(waiting));
+        Ok(())
+    }
+
+    /// Takes a session record at once: each session has at most one here
+    /// ([`Session::claim_record`](super::session::Session::claim_record)).
+    pub(super) fn push_session(&self, stream: Arc<Stream>, session: SessionId) {
+        self.push(self.lock(), Item::Session { stream, session });
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, item: Item) {
+        let was_empty = state.items.is_empty();
+        state.items.push_back(item);
+        drop(state);
+        if was_empty {
+            // Full means that it has been rung already.
+            let _ = self.ring.try_send(());
+        }
+    }
+
+    /// The oldest item. Calls as many streams from the line as there is room for now.
+    pub(super) fn pop(&self) -> Option<Item> {
+        let mut state = self.lock();
+        let item = state.items.pop_front()?;
+        let freed = if let Item::Frame(waiting) = &item { waiting.bytes() } else { 0 };
+        state.bytes -= freed;
+        // One frame out lets one in; an empty queue lets everybody try, so nobody is forgotten
+        // even if those who were called had gone.
+        let called_max = if state.items.is_empty() { usize::MAX } else { usize::from(freed > 0) };
+        let mut called = Vec::new();
+        while called.len() < called_max
+            && let Some((_, stream)) = state.line.pop_first()
+        {
+            stream.set_ticket(0);
+            called.push(stream);
+        }
+        drop(state);
+        called.iter().for_each(|stream| stream.wake());
+        Some(item)
+    }
+
+    /// Takes a stream out of the line: it has ended.
+    pub(super) fn leave_line(&self, stream: &Stream) {
+        let mut state = self.lock();
+        state.line.remove(&stream.ticket());
+        stream.set_ticket(0);
+    }
+
+    /// Becomes ready when there may be something in an empty queue.
+    pub(super) fn bell(&self) -> &Receiver<()> {
+        &self.bell
+    }
+
+    /// Frames that were taken out are durable, refused or abandoned.
+    pub(super) fn frames_done(&self, count: u64) {
+        self.in_hand.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Frames that wait here or are on their way to the bus.
+    pub(super) fn frames_in_hand(&self) -> u64 {
+        self.in_hand.load(Ordering::Relaxed)
+    }
+
+    /// Memory held by waiting frames.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{Frame, Samples};
+
+    fn stream(id: u64) -> Arc<Stream> {
+        Arc::new(Stream::new(id, "test".into(), Duration::ZERO))
+    }
+
+    fn waiting(stream: &Arc<Stream>, seq: u64) -> Box<Waiting> {
+        let frame = Frame {
+            session: SessionId(1),
+            seq,
+            elapsed_us: 0,
+            time_ms: 0,
+            uncertainty_ms: 0,
+            host_time_ms: 0,
+            interval_ms: 1_000,
+            sent_ms: 0,
+            samples: Samples::from_iter([]),
+        };
+        let (host, server) = ("h".into(), "s".into());
+        Box::new(Waiting {
+            stream: Arc::clone(stream),
+            record: FrameRecord { host, server, received_ms: 0, clock_wrong: false, frame },
+            received_us: 0,
+            received_at: Duration::ZERO,
+        })
+    }
+
+    fn seq(item: Option<Item>) -> u64 {
+        match item {
+            Some(Item::Frame(waiting)) => waiting.record.frame.seq,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_full_queue_holds_streams_in_order_and_calls_them_one_by_one() {
+        let queue = Queue::new(2 * FRAME_BYTES);
+        let (a, b, c) = (stream(1), stream(2), stream(3));
+        assert!(queue.push_frame(waiting(&a, 1)).is_ok() && queue.bell().try_recv().is_ok());
+        assert!(queue.push_frame(waiting(&a, 2)).is_ok() && queue.bell().try_recv().is_err());
+        let (held_b, held_c) =
+            (queue.push_frame(waiting(&b, 3)).unwrap_err(), queue.push_frame(waiting(&c, 4)));
+        assert!(queue.push_frame(waiting(&b, 9)).is_err(), "one place in the line each");
+        assert!(b.is_held() && c.is_held() && queue.lock().line.len() == 2);
+        assert_eq!(seq(queue.pop()), 1);
+        assert!(!b.is_held() && c.is_held(), "room for one");
+        assert!(queue.push_frame(held_b).is_ok());
+        assert_eq!((seq(queue.pop()), seq(queue.pop())), (2, 3));
+        assert!(!c.is_held());
+        assert!(queue.push_frame(held_c.unwrap_err()).is_ok());
+        assert_eq!((seq(queue.pop()), queue.bytes()), (4, 0));
+    }
+
+    #[test]
+    fn whoever_was_called_and_had_gone_blocks_nobody() {
+        let queue = Queue::new(FRAME_BYTES);
+        let (a, gone, c) = (stream(1), stream(2), stream(3));
+        queue.push_frame(waiting(&a, 1)).unwrap();
+        queue.push_frame(waiting(&a, 2)).unwrap_err();
+        queue.push_frame(waiting(&gone, 3)).unwrap_err();
+        queue.push_frame(waiting(&c, 4)).unwrap_err();
+        queue.leave_line(&gone);
+        assert!(!gone.is_held() && queue.lock().line.len() == 2);
+        queue.pop();
+        assert!(!a.is_held() && !c.is_held(), "an empty queue calls everybody");
+        assert!(queue.push_frame(waiting(&c, 4)).is_ok(), "whatever its size");
+    }
+
+    #[test]
+    fn records_of_sessions_need_no_room() {
+        let queue = Queue::new(FRAME_BYTES);
+        let a = stream(1);
+        queue.push_frame(waiting(&a, 1)).unwrap();
+        queue.push_session(Arc::clone(&a), SessionId(1));
+        assert_eq!(seq(queue.pop()), 1);
+        assert!(matches!(queue.pop(), Some(Item::Session { .. })));
+    }
+}

@@ -1,0 +1,430 @@
+//! All streams of this server: who may come in, who has which name, who has left.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::counts::ServerCounts;
+use super::director::Director;
+use super::names::{Decision, Names, StreamId};
+use super::queue::Queue;
+use super::session::{Described, SEQ_MAX, Session};
+use super::stream::{End, EndKind, Stream};
+use crate::base::clock::SharedClock;
+use crate::base::throttle::Throttle;
+use crate::bus::partition_of;
+use crate::identity;
+use crate::metric::SessionId;
+use crate::wire::PROTOCOL;
+use crate::wire::message::{CatalogueEntry, Hello, Status, ToClient, Welcome};
+
+/// Most streams at once: what this is built for is 10,000, at 40 KB each, 400 MB; clients that
+/// reconnect may hold two for a moment. At this limit it is 640 MB.
+pub(super) const STREAMS_MAX: usize = 16_384;
+
+/// How long a stream may stay without a Hello.
+pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// Catalogues that are kept to be shared: a fleet has as many as it has versions and flags.
+const CATALOGUES_SHARED_MAX: usize = 16;
+
+/// At most one line about what a client did wrong in this time.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(1);
+
+/// Set in the nonces of regular pings, which dispute no name.
+const REGULAR: u64 = 1 << 63;
+
+/// What a client that sees the server stop is told.
+const STOPPING: &str = "the server is stopping";
+
+/// All streams, and what their threads share.
+#[derive(Debug)]
+pub(super) struct Streams {
+    pub clock: SharedClock,
+    pub counts: Arc<ServerCounts>,
+    /// Name of this server, in Welcome and in records.
+    pub name: Arc<str>,
+    /// Frames decoded for which there was no room yet.
+    pub frames_held: AtomicU64,
+    director: Director,
+    queues: Vec<Arc<Queue>>,
+    registry: Mutex<Registry>,
+    pings: AtomicU64,
+    complaints: Throttle,
+    /// Rung when the last stream is gone.
+    ring_empty: Sender<()>,
+    empty: Receiver<()>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    streams: HashMap<StreamId, Arc<Stream>>,
+    opened: StreamId,
+    names: Names,
+    catalogues: VecDeque<Arc<Vec<CatalogueEntry>>>,
+    stopping: bool,
+}
+
+impl Streams {
+    pub(super) fn new(
+        name: &str,
+        director: Director,
+        queues: Vec<Arc<Queue>>,
+        clock: SharedClock,
+        counts: Arc<ServerCounts>,
+    ) -> Self {
+        let (ring_empty, empty) = bounded(1);
+        Self {
+            clock,
+            counts,
+            name: name.into(),
+            frames_held: AtomicU64::new(0),
+            director,
+            queues,
+            registry: Mutex::default(),
+            pings: AtomicU64::new(0),
+            complaints: Throttle::new(COMPLAINT_PERIOD),
+            ring_empty,
+            empty,
+        }
+    }
+
+    /// A client has opened a stream.
+    pub(super) fn open(&self, peer: String) -> Result<Arc<Stream>, End> {
+        self.counts.streams_opened.increment();
+        let mut registry = self.lock();
+        let words = if registry.stopping {
+            STOPPING.to_owned()
+        } else if registry.streams.len() >= STREAMS_MAX {
+            format!("this server has {STREAMS_MAX} streams already; use another one")
+        } else {
+            registry.opened += 1;
+            let stream = Arc::new(Stream::new(registry.opened, peer, self.clock.monotonic()));
+            registry.streams.insert(stream.id, Arc::clone(&stream));
+            return Ok(stream);
+        };
+        let kind = if registry.stopping { EndKind::GoingAway } else { EndKind::Full };
+        self.counts.streams_refused.increment();
+        Err(End { kind, words })
+    }
+
+    /// The first message of a stream. It is welcome once its name is its own: at once, or after
+    /// the other session under that name had its chance to answer.
+    pub(super) fn hello(&self, stream: &Arc<Stream>, hello: &Hello) -> Result<(), End> {
+        let refuse = |kind: EndKind, words: String| {
+            self.counts.sessions_refused.increment();
+            log::warn!("{}: '{}' refused: {words}", stream.peer, hello.host.escape_debug());
+            Err(End { kind, words })
+        };
+        if hello.protocol != PROTOCOL {
+            return refuse(EndKind::Version, version_words(hello));
+        }
+        let host = match identity::host_name(&hello.host) {
+            Ok(host) => host,
+            Err(words) => return refuse(EndKind::BadName, words),
+        };
+        let last = hello.earlier_sessions.iter().map(|(_, range)| range.1).max();
+        if hello.first_seq.max(last.unwrap_or(0)) > SEQ_MAX {
+            let words = format!("a frame number above {SEQ_MAX}");
+            return Err(End { kind: EndKind::Garbage, words });
+        }
+        let now = self.clock.monotonic();
+        let mut registry = self.lock();
+        let described = Described {
+            host: host.clone(),
+            id: hello.session,
+            boot_id: hello.boot_id.clone(),
+            labels: hello.labels.clone(),
+            catalogue: registry.shared(&hello.catalogue),
+            schedule: self.director.schedule(&host),
+        };
+        stream.lock().session = Some(Session::new(hello, described, now));
+        let decisions = registry.names.claim(&host, hello.session, stream.id, now);
+        self.apply(registry, decisions);
+        Ok(())
+    }
+
+    /// A client answered a ping.
+    pub(super) fn answered(&self, stream: &Stream, status: Status) {
+        self.counts.statuses_in.increment();
+        let mut state = stream.lock();
+        let Some(session) = state.session.as_mut() else { return };
+        session.answered(status);
+        let host = session.described.host.clone();
+        drop(state);
+        if status.nonce & REGULAR == 0 {
+            let mut registry = self.lock();
+            let decisions = registry.names.answered(&host, stream.id, status.nonce);
+            self.apply(registry, decisions);
+        }
+    }
+
+    /// A stream is over, for the reason in `words`; its last records go on their way. Its frames
+    /// that wait for the bus are still published.
+    pub(super) fn leave(&self, stream: &Arc<Stream>, words: &str) {
+        let mut ids = Vec::new();
+        let mut host = None;
+        let mut state = stream.lock();
+        let superseded = state.superseded;
+        let welcomed = state.welcomed;
+        if let Some(session) = &mut state.session {
+            if !superseded {
+                session.end(words);
+            }
+            host = Some(session.described.host.clone());
+            ids = session.ids();
+        }
+        drop(state);
+        if let Some(host) = host {
+            self.queue_of(&host).leave_line(stream);
+            let mut registry = self.lock();
+            let decisions = registry.names.left(&host, stream.id);
+            self.apply(registry, decisions);
+            if welcomed {
+                log::info!("{host}: stream from {} ended: {words}", stream.peer);
+                ids.into_iter().for_each(|session| self.publish_record(stream, session));
+            }
+        } else {
+            log::debug!("stream from {} ended: {words}", stream.peer);
+        }
+    }
+
+    /// The last trace of a stream is gone.
+    pub(super) fn close(&self, stream: &Stream) {
+        let mut registry = self.lock();
+        if registry.streams.remove(&stream.id).is_some() {
+            self.counts.streams_ended.increment();
+        }
+        if registry.streams.is_empty() {
+            // Full means that it has been rung already.
+            let _ = self.ring_empty.try_send(());
+        }
+    }
+
+    /// Puts a session's record in the queue, unless one waits there already.
+    pub(super) fn publish_record(&self, stream: &Arc<Stream>, session: SessionId) {
+        let mut state = stream.lock();
+        let Some(known) = state.session.as_mut() else { return };
+        if known.claim_record(session) {
+            let queue = self.queue_of(&known.described.host);
+            drop(state);
+            queue.push_session(Arc::clone(stream), session);
+        }
+    }
+
+    /// Where a host's records wait.
+    pub(super) fn queue_of(&self, host: &str) -> &Arc<Queue> {
+        let count = u32::try_from(self.queues.len()).unwrap_or(1);
+        &self.queues[partition_of(host.as_bytes(), count) as usize]
+    }
+
+    /// Does what has come due; called about twice a second.
+    pub(super) fn tick(&self) {
+        let now = self.clock.monotonic();
+        let mut registry = self.lock();
+        let all: Vec<_> = registry.streams.values().cloned().collect();
+        let Registry { streams, names, .. } = &mut *registry;
+        let held = |id: StreamId| {
+            let full =
+                |stream: &Arc<Stream>| stream.lock().session.as_ref().is_some_and(Session::is_full);
+            streams.get(&id).is_some_and(|stream| stream.is_held() || full(stream))
+        };
+        let decisions = names.tick(now, held);
+        self.apply(registry, decisions);
+        all.iter().for_each(|stream| self.tick_one(stream, now));
+        self.show_levels();
+    }
+
+    fn tick_one(&self, stream: &Arc<Stream>, now: Duration) {
+        stream.cut_if_late(now);
+        let mut state = stream.lock();
+        if state.session.is_none() && now >= stream.opened + HELLO_LIMIT && !state.is_ending() {
+            let words = format!("no Hello within {} s", HELLO_LIMIT.as_secs());
+            state.end(EndKind::OutOfOrder, words, now);
+            drop(state);
+            return stream.wake();
+        }
+        if !state.welcomed {
+            return;
+        }
+        let Some(session) = &mut state.session else { return };
+        let due = session.tick(now);
+        if due.ping {
+            let nonce = REGULAR | self.pings.fetch_add(1, Ordering::Relaxed);
+            state.order_ping(nonce);
+        }
+        drop(state);
+        due.records.into_iter().for_each(|session| self.publish_record(stream, session));
+        if due.ack || due.ping {
+            stream.wake();
+        }
+    }
+
+    /// A stream ends with a status; what the client did wrong is counted and logged.
+    pub(super) fn failed(&self, stream: &Stream, end: &End) {
+        if matches!(end.kind, EndKind::OutOfOrder | EndKind::Garbage) {
+            self.counts.streams_failed.increment();
+            if let Some(left_out) = self.complaints.pass() {
+                let words = &end.words;
+                log::warn!("{}: {words} ({left_out} such messages left out)", stream.peer);
+            }
+        }
+    }
+
+    /// Counts what is sent.
+    pub(super) fn count_sent(&self, message: &ToClient) {
+        match message {
+            ToClient::Ack(_) => self.counts.acks_sent.increment(),
+            ToClient::Ping { .. } => self.counts.pings_sent.increment(),
+            _ => {}
+        }
+    }
+
+    /// Brings the counters that are levels up to date.
+    pub(super) fn show_levels(&self) {
+        let open = self.lock().streams.len();
+        self.counts.streams_open.set(open as u64);
+        let bytes: usize = self.queues.iter().map(|queue| queue.bytes()).sum();
+        self.counts.queue_bytes.set(bytes as u64);
+        let waiting: u64 = self.queues.iter().map(|queue| queue.frames_in_hand()).sum();
+        self.counts.frames_queued.set(waiting + self.frames_held.load(Ordering::Relaxed));
+    }
+
+    /// From now on nobody is let in and nothing more is read; each stream ends as soon as what it
+    /// brought is durable and acknowledged.
+    pub(super) fn stop(&self, limit: Duration) {
+        let mut registry = self.lock();
+        registry.stopping = true;
+        let all: Vec<_> = registry.streams.values().cloned().collect();
+        drop(registry);
+        for stream in all {
+            let mut state = stream.lock();
+            state.stopping = true;
+            state.order_drain(limit, STOPPING);
+            if let Some(session) = &mut state.session {
+                session.close();
+            }
+            drop(state);
+            stream.wake();
+        }
+    }
+
+    /// Ends every stream without waiting for anything. Returns how many there were.
+    pub(super) fn cut(&self) -> usize {
+        let all: Vec<_> = self.lock().streams.values().cloned().collect();
+        for stream in &all {
+            stream.lock().cut = true;
+            stream.wake();
+        }
+        all.len()
+    }
+
+    /// Waits until the last stream is gone; false when `limit` was not enough.
+    pub(super) fn wait_until_empty(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        while !self.lock().streams.is_empty() {
+            if self.empty.recv_deadline(until).is_err() {
+                return self.lock().streams.is_empty();
+            }
+        }
+        true
+    }
+
+    fn apply(&self, registry: MutexGuard<'_, Registry>, decisions: Vec<Decision>) {
+        let find = |id: &StreamId| registry.streams.get(id).cloned();
+        let found: Vec<_> = decisions
+            .into_iter()
+            .filter_map(|decision| {
+                let id = match &decision {
+                    Decision::Welcome(id) | Decision::Ping(id, _) | Decision::Refuse(id, _) => id,
+                    Decision::Replace { stream, .. } => stream,
+                };
+                Some((find(id)?, decision))
+            })
+            .collect();
+        drop(registry);
+        for (stream, decision) in found {
+            self.carry_out(&stream, decision);
+        }
+    }
+
+    fn carry_out(&self, stream: &Arc<Stream>, decision: Decision) {
+        let now = self.clock.monotonic();
+        let mut state = stream.lock();
+        let Some(session) = &state.session else { return };
+        let (host, id, ids) = (session.described.host.clone(), session.described.id, session.ids());
+        match decision {
+            Decision::Welcome(_) => {
+                let schedule = session.described.schedule.clone();
+                state.order_welcome(Welcome {
+                    protocol: PROTOCOL,
+                    server: self.name.to_string(),
+                    server_time_us: 0,
+                    schedule,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                });
+                state.order_collect(self.director.first(&host));
+                drop(state);
+                self.counts.sessions_welcomed.increment();
+                log::info!("{host}: session {id} from {} is welcome", stream.peer);
+                ids.into_iter().for_each(|session| self.publish_record(stream, session));
+            }
+            Decision::Ping(_, nonce) => {
+                state.order_ping(nonce);
+                drop(state);
+                log::info!("{host}: another session wants the name; asking {}", stream.peer);
+            }
+            Decision::Refuse(_, words) => {
+                self.counts.sessions_refused.increment();
+                log::warn!("{host}: {}: session {id} refused: {words}", stream.peer);
+                state.end(EndKind::NameTaken, words, now);
+                drop(state);
+            }
+            Decision::Replace { same_session, words, .. } => {
+                self.counts.sessions_replaced.increment();
+                log::warn!("{host}: {}: session {id} ended: {words}", stream.peer);
+                state.superseded = same_session;
+                state.end(EndKind::Replaced, words, now);
+                drop(state);
+            }
+        }
+        stream.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    /// The same catalogue as another client's, if there is one.
+    fn shared(&mut self, catalogue: &Vec<CatalogueEntry>) -> Arc<Vec<CatalogueEntry>> {
+        if let Some(known) = self.catalogues.iter().find(|known| ***known == *catalogue) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(catalogue.clone());
+        if self.catalogues.len() == CATALOGUES_SHARED_MAX {
+            self.catalogues.pop_front();
+        }
+        self.catalogues.push_back(Arc::clone(&new));
+        new
+    }
+}
+
+fn version_words(hello: &Hello) -> String {
+    let (older, advice) = if hello.protocol < PROTOCOL {
+        ("client", "install a newer client")
+    } else {
+        ("server", "install a newer server first")
+    };
+    format!(
+        "the client ({}) speaks protocol {}, this server ({}) {PROTOCOL}; the {older} is older: \
+         {advice}",
+        hello.version.escape_debug(),
+        hello.protocol,
+        env!("CARGO_PKG_VERSION"),
+    )
+}
