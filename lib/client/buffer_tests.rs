@@ -1,0 +1,272 @@
+//! The buffer against a plain model: sets of numbers, and a server that answers as it likes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::buffer::*;
+use super::testing::{Dice, frame};
+use crate::metric::{Layout, SeriesKey, SessionId};
+
+const SESSION: SessionId = SessionId(7);
+
+fn layout(len: usize) -> Layout {
+    (0..len).map(|n| SeriesKey::plain(&format!("series_{n}"))).collect()
+}
+
+fn sent_seq(outgoing: Option<Outgoing>) -> Option<u64> {
+    match outgoing? {
+        Outgoing::Frame { frame, .. } => Some(frame.seq),
+        Outgoing::Dropped(declaration) => panic!("not expected: {declaration:?}"),
+    }
+}
+
+fn filled(frames: u64, window: u64) -> Buffer {
+    let (mut buffer, layout) = (Buffer::new(SESSION, 1 << 20, window), layout(3));
+    for seq in 1..=frames {
+        assert_eq!(buffer.push(frame(SESSION, seq, &layout)), 0);
+    }
+    buffer
+}
+
+#[test]
+fn frames_wait_until_they_are_acknowledged() {
+    let mut buffer = filled(3, 300);
+    buffer.start_stream();
+    let sent: Vec<_> = std::iter::from_fn(|| sent_seq(buffer.next(5))).collect();
+    assert_eq!(sent, [1, 2, 3]);
+    assert!(!buffer.has_unsent() && !buffer.is_settled());
+    let acked = buffer.acknowledge(1, &[(3, 3)], 3);
+    assert_eq!(acked, Acked { frames: 2, beyond: false, echo_sent_us: Some(5) });
+    assert_eq!(buffer.waiting_ranges(), [(2, 2)]);
+    assert_eq!(buffer.first_seq(), 2);
+    assert_eq!(buffer.acknowledge(3, &[], 0).frames, 1);
+    assert!(buffer.is_settled());
+    assert_eq!((buffer.first_seq(), buffer.account().bytes), (4, 0));
+}
+
+#[test]
+fn an_ack_beyond_what_was_sent_takes_nothing_that_was_not() {
+    let mut buffer = filled(4, 300);
+    buffer.start_stream();
+    assert_eq!(sent_seq(buffer.next(0)), Some(1));
+    let acked = buffer.acknowledge(1_000, &[(9, 3), (2, u64::MAX)], u64::MAX);
+    assert_eq!(acked, Acked { frames: 1, beyond: true, echo_sent_us: None });
+    assert_eq!(buffer.waiting_ranges(), [(2, 4)]);
+}
+
+#[test]
+fn a_new_stream_gets_everything_again_but_live_frames_first() {
+    let mut buffer = filled(3, 300);
+    buffer.start_stream();
+    while buffer.next(0).is_some() {}
+    buffer.acknowledge(1, &[], 1);
+    buffer.start_stream();
+    assert_eq!(sent_seq(buffer.next(0)), Some(2));
+    assert_eq!(buffer.push(frame(SESSION, 4, &layout(3))), 0);
+    let rest: Vec<_> = std::iter::from_fn(|| sent_seq(buffer.next(0))).collect();
+    assert_eq!(rest, [4, 3]);
+}
+
+#[test]
+fn backlog_is_paced_by_acks_and_leaves_room_for_live_frames() {
+    let mut buffer = filled(200, 300);
+    buffer.start_stream();
+    let sent = std::iter::from_fn(|| sent_seq(buffer.next(0))).count();
+    assert_eq!(sent, 64);
+    buffer.push(frame(SESSION, 201, &layout(3)));
+    assert_eq!(sent_seq(buffer.next(0)), Some(201));
+    assert_eq!(sent_seq(buffer.next(0)), None);
+    buffer.acknowledge(32, &[], 0);
+    assert_eq!(std::iter::from_fn(|| sent_seq(buffer.next(0))).last(), Some(96));
+}
+
+#[test]
+fn after_a_stall_the_newest_go_first() {
+    let mut buffer = filled(0, 10);
+    let layout = layout(3);
+    buffer.start_stream();
+    for seq in 1..=20 {
+        buffer.push(frame(SESSION, seq, &layout));
+        buffer.next(0);
+    }
+    assert_eq!(buffer.next(0), None);
+    buffer.acknowledge(4, &[], 0);
+    buffer.push(frame(SESSION, 21, &layout));
+    let sent: Vec<_> = std::iter::from_fn(|| sent_seq(buffer.next(0))).collect();
+    assert_eq!(sent, [21, 11, 12, 13]);
+}
+
+#[test]
+fn a_full_buffer_drops_the_oldest_and_says_so() {
+    let layout = layout(2_000);
+    let mut buffer = Buffer::new(SESSION, 200_000, 300);
+    let dropped: u64 = (1..=8).map(|seq| buffer.push(frame(SESSION, seq, &layout))).sum();
+    let account = buffer.account();
+    assert!(dropped > 0 && account.bytes <= 200_000, "{account:?}");
+    assert_eq!((account.dropped, account.waiting), (dropped, 8 - dropped));
+    buffer.start_stream();
+    let Some(Outgoing::Dropped(declaration)) = buffer.next(0) else { panic!("no declaration") };
+    assert_eq!(declaration.range, (1, dropped));
+    assert_eq!((declaration.session, &*declaration.reason), (SESSION, "buffer full"));
+    // Until an ack covers it, it is said again on every new stream.
+    assert_eq!(buffer.first_seq(), 1);
+    buffer.start_stream();
+    assert!(matches!(buffer.next(0), Some(Outgoing::Dropped(again)) if again == declaration));
+    buffer.acknowledge(dropped, &[], 0);
+    buffer.start_stream();
+    assert_eq!(sent_seq(buffer.next(0)), Some(dropped + 1));
+}
+
+#[test]
+fn what_is_in_flight_is_dropped_last() {
+    let layout = layout(2_000);
+    let mut buffer = Buffer::new(SESSION, 250_000, 300);
+    buffer.start_stream();
+    buffer.push(frame(SESSION, 1, &layout));
+    buffer.next(0);
+    for seq in 2..=8 {
+        buffer.push(frame(SESSION, seq, &layout));
+    }
+    assert_eq!(buffer.waiting_ranges().first(), Some(&(1, 1)));
+}
+
+/// What the model knows of a waiting frame: on this stream, ever sent.
+#[derive(Clone, Copy, Default)]
+struct Sent {
+    now: bool,
+    ever: bool,
+}
+
+struct Model {
+    waiting: BTreeMap<u64, Sent>,
+    acked: BTreeSet<u64>,
+    gone: BTreeSet<u64>,
+    declared: BTreeSet<u64>,
+}
+
+impl Model {
+    fn new() -> Self {
+        let (acked, gone, declared) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { waiting: BTreeMap::new(), acked, gone, declared }
+    }
+
+    fn pushed(&mut self, seq: u64, dropped: u64) {
+        self.waiting.insert(seq, Sent::default());
+        for _ in 0..dropped {
+            let idle = self.waiting.iter().find(|(_, sent)| !sent.now);
+            let oldest = *idle.or_else(|| self.waiting.iter().next()).unwrap().0;
+            self.waiting.remove(&oldest);
+            self.gone.insert(oldest);
+        }
+    }
+
+    fn acknowledged(&mut self, seq: u64) {
+        if self.waiting.get(&seq).is_some_and(|sent| sent.ever) {
+            self.waiting.remove(&seq);
+            self.acked.insert(seq);
+        }
+    }
+}
+
+fn one_turn(
+    dice: &mut Dice,
+    buffer: &mut Buffer,
+    model: &mut Model,
+    layouts: &[Layout],
+    seed: u64,
+) {
+    match dice.below(10) {
+        0..=3 => {
+            let layout = &layouts[dice.below(layouts.len() as u64) as usize];
+            let seq = buffer.account().sampled + 1;
+            let dropped = buffer.push(frame(SESSION, seq, layout));
+            model.pushed(seq, dropped);
+        }
+        4..=7 => match buffer.next(0) {
+            Some(Outgoing::Frame { frame, again }) => {
+                let sent = model.waiting.get_mut(&frame.seq).expect("only what waits is sent");
+                assert!(!sent.now, "seed {seed}: {} twice on one stream", frame.seq);
+                assert_eq!(again, sent.ever, "seed {seed}");
+                *sent = Sent { now: true, ever: true };
+            }
+            Some(Outgoing::Dropped(declaration)) => {
+                for seq in declaration.range.0..=declaration.range.1 {
+                    assert!(model.gone.contains(&seq), "seed {seed}: {seq} is not gone");
+                    model.declared.insert(seq);
+                }
+            }
+            None => {}
+        },
+        8 => {
+            let through = dice.below(buffer.account().sampled + 3);
+            let range = (through + dice.below(4), through + dice.below(9));
+            buffer.acknowledge(through, &[range], 0);
+            (0..=through).chain(range.0..=range.1).for_each(|seq| model.acknowledged(seq));
+        }
+        _ => {
+            if dice.below(5) == 0 {
+                buffer.start_stream();
+                model.waiting.values_mut().for_each(|sent| sent.now = false);
+            }
+        }
+    }
+}
+
+#[test]
+fn agrees_with_a_plain_model() {
+    for seed in 1..=120 {
+        let (mut dice, mut model) = (Dice::new(seed), Model::new());
+        let layouts: Vec<Layout> = [3, 40, 200].into_iter().map(layout).collect();
+        let (bytes_max, window) = (20_000 + dice.below(60_000), 1 + dice.below(40));
+        let mut buffer = Buffer::new(SESSION, bytes_max, window);
+        for _ in 0..600 {
+            one_turn(&mut dice, &mut buffer, &mut model, &layouts, seed);
+            let account = buffer.account();
+            assert!(account.bytes <= bytes_max, "seed {seed}: {account:?}");
+            assert_eq!(account.sampled, account.acked + account.waiting + account.dropped);
+            assert_eq!(account.acked, model.acked.len() as u64, "seed {seed}");
+            assert_eq!(account.dropped, model.gone.len() as u64, "seed {seed}");
+            let waiting: Vec<u64> =
+                buffer.waiting_ranges().into_iter().flat_map(|(a, b)| a..=b).collect();
+            assert!(waiting.iter().eq(model.waiting.keys()), "seed {seed}: {waiting:?}");
+            let in_flight = model.waiting.values().filter(|sent| sent.now).count() as u64;
+            assert!(in_flight <= window, "seed {seed}: {in_flight} in flight");
+        }
+        settles_with_an_honest_server(&mut buffer, &mut model, seed);
+    }
+}
+
+/// Whatever has happened: a server that takes and acknowledges everything ends up knowing all.
+fn settles_with_an_honest_server(buffer: &mut Buffer, model: &mut Model, seed: u64) {
+    buffer.start_stream();
+    while let Some(outgoing) = buffer.next(0) {
+        let range = match outgoing {
+            Outgoing::Frame { frame, .. } => {
+                assert!(model.waiting.remove(&frame.seq).is_some(), "seed {seed}");
+                model.acked.insert(frame.seq);
+                (frame.seq, frame.seq)
+            }
+            Outgoing::Dropped(declaration) => {
+                model.declared.extend(declaration.range.0..=declaration.range.1);
+                declaration.range
+            }
+        };
+        buffer.acknowledge(0, &[range], 0);
+    }
+    assert!(buffer.is_settled(), "seed {seed}");
+    assert!(model.waiting.is_empty() && model.gone == model.declared, "seed {seed}");
+    assert_eq!(buffer.account().bytes, 0, "seed {seed}");
+}
+
+#[test]
+fn layouts_are_counted_once_while_they_are_shared() {
+    let (mut buffer, shared) = (Buffer::new(SESSION, 1 << 20, 300), layout(100));
+    buffer.push(frame(SESSION, 1, &shared));
+    let one = buffer.account().bytes;
+    buffer.push(frame(SESSION, 2, &shared));
+    let two = buffer.account().bytes;
+    let copy: Layout = Arc::from(shared.to_vec());
+    buffer.push(frame(SESSION, 3, &copy));
+    assert!(two - one < one);
+    assert_eq!(buffer.account().bytes, two + one);
+}

@@ -1,0 +1,203 @@
+//! Starting a client, and the handle whose dropping stops it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::buffer::{BUFFER_BYTES_MIN, Buffer};
+use super::counts::ClientCounts;
+use super::machine::{Machine, hash};
+use super::sampled_log::SampledLog;
+use super::sampler::{Sampler, Sampling};
+use super::schedule::Grid;
+use super::shared::Shared;
+use super::uplink;
+use super::uplink_setup::Setup;
+use crate::base::clock::SharedClock;
+use crate::base::random;
+use crate::base::stop::{self, Stopper};
+use crate::base::thread::{self, Joined};
+use crate::metric::{HostName, SessionId};
+use crate::wire::message::{CatalogueEntry, CatalogueMetric};
+use crate::wire::{HELLO_ITEMS_MAX, TEXT_LEN_MAX};
+
+/// Frames in flight cover a server that stops answering for this long at the fastest interval.
+const WINDOW: Duration = Duration::from_secs(15);
+
+/// Whatever `--interval-min` says: 20 Hz for 15 s.
+const WINDOW_FRAMES_MIN: u64 = 300;
+
+/// What a client is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the server listens, `host:port`.
+    pub server: String,
+    /// This host's name, checked by [`identity::host_name`](crate::identity::host_name).
+    pub host: HostName,
+    /// Root of the file system that describes the machine.
+    pub root: PathBuf,
+    /// The operator's words about this host.
+    pub labels: BTreeMap<String, String>,
+    /// No metric is taken more often, whoever asks.
+    pub interval_min: Duration,
+    /// Memory for frames that wait for an ack.
+    pub buffer_bytes: u64,
+    /// A diagnostic: appends `session seq time_ms` for every frame sampled.
+    pub sampled_log: Option<PathBuf>,
+}
+
+/// Why a client did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting that cannot work; the words say what would.
+    Config(String),
+    /// The file for `--sampled-log`.
+    SampledLog(PathBuf, io::Error),
+    /// The kernel gave no thread.
+    Thread(io::Error),
+    /// gRPC could not start its own threads.
+    Grpc,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(words) => f.write_str(words),
+            Self::SampledLog(path, error) => {
+                write!(f, "cannot append to --sampled-log {}: {error}", path.display())
+            }
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+            Self::Grpc => f.write_str("gRPC cannot start its threads; is there a limit on them?"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running client. Dropping it stops it: first the sampler, then the uplink, which delivers what
+/// it can within four seconds and names the rest.
+#[derive(Debug)]
+pub struct Handle {
+    sampling: Stopper,
+    sampler: Joined,
+    sending: Stopper,
+    uplink: Joined,
+    session: SessionId,
+    counts: Arc<ClientCounts>,
+}
+
+impl Handle {
+    /// This run's number.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// What it counts, for `/metrics` and tests; stays readable after the client has stopped.
+    #[must_use]
+    pub fn counts(&self) -> Arc<ClientCounts> {
+        Arc::clone(&self.counts)
+    }
+
+    /// Stops; what dropping does, as a word.
+    pub fn stop(self) {
+        let Self { sampling, sampler, sending, uplink, .. } = self;
+        drop(sampling);
+        sampler.join();
+        drop(sending);
+        uplink.join();
+    }
+}
+
+/// Starts the uplink, then the sampler.
+///
+/// # Errors
+/// What is wrong with the configuration, or what the kernel refused.
+pub fn start(
+    config: Config,
+    sampling: Box<dyn Sampling>,
+    clock: SharedClock,
+) -> Result<Handle, StartError> {
+    check(&config)?;
+    let log = match &config.sampled_log {
+        Some(path) => Some(
+            SampledLog::open(path).map_err(|error| StartError::SampledLog(path.clone(), error))?,
+        ),
+        None => None,
+    };
+    let session = SessionId(random::u128());
+    let setup = setup(&config, &*sampling);
+    let buffer = Buffer::new(session, config.buffer_bytes, setup.window_frames);
+    let shared = Arc::new(Shared::new(session, clock, buffer));
+    let counts = Arc::clone(&shared.counts);
+    log::info!("session {session} of host '{}', server {}", config.host, config.server);
+
+    let (sending, stop_sending) = stop::pair();
+    let uplink = uplink::spawn(Arc::clone(&shared), setup, stop_sending)?;
+
+    let grid = Grid::of_host(hash(&[&config.host]));
+    let sampler = Sampler::new(shared, sampling, grid, config.interval_min, log);
+    let (sampling, stop_sampling) = stop::pair();
+    let sampler = thread::spawn("sampler", move || sampler.run(&stop_sampling))
+        .map_err(StartError::Thread)?;
+    Ok(Handle { sampling, sampler, sending, uplink, session, counts })
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    let wrong = |words: String| Err(StartError::Config(words));
+    let has_port = |server: &str| {
+        let port = server.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+        matches!(port, Some((host, Ok(port))) if !host.is_empty() && port > 0)
+    };
+    if !has_port(&config.server) || config.server.contains(char::is_whitespace) {
+        return wrong(format!(
+            "'{}' is no server: expected host:port such as localhost:50051",
+            config.server.escape_debug()
+        ));
+    }
+    if config.interval_min < Duration::from_millis(1) {
+        return wrong("--interval-min must be 1ms or more".to_owned());
+    }
+    if config.buffer_bytes < BUFFER_BYTES_MIN {
+        return wrong(format!("--buffer must be {BUFFER_BYTES_MIN}B or more, four large frames"));
+    }
+    // Three are the machine's own.
+    let labels = HELLO_ITEMS_MAX - 3;
+    if config.labels.len() > labels {
+        return wrong(format!("at most {labels} labels, not {}", config.labels.len()));
+    }
+    for (name, value) in &config.labels {
+        if name.is_empty() || name.len() > TEXT_LEN_MAX || value.len() > TEXT_LEN_MAX {
+            return wrong(format!(
+                "label '{name}': expected name=value, each up to {TEXT_LEN_MAX} bytes"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn setup(config: &Config, sampling: &dyn Sampling) -> Setup {
+    let catalogue = sampling
+        .offers()
+        .iter()
+        .map(|offer| CatalogueEntry {
+            collector: offer.collector.to_owned(),
+            metrics: offer.metrics.iter().map(CatalogueMetric::from).collect(),
+        })
+        .collect();
+    let interval_min_ms = u32::try_from(config.interval_min.as_millis()).unwrap_or(u32::MAX);
+    let window_frames = WINDOW.as_millis() as u64 / u64::from(interval_min_ms.max(1));
+    Setup {
+        server: config.server.clone(),
+        host: config.host.clone(),
+        root: config.root.clone(),
+        machine: Machine::read(&config.root, &config.labels),
+        catalogue,
+        interval_min_ms,
+        window_frames: window_frames.max(WINDOW_FRAMES_MIN),
+    }
+}

@@ -1,0 +1,358 @@
+//! The thread that keeps one stream to the server, and the room's only door to gRPC.
+//!
+//! gRPC's futures are polled by hand from this thread; their waker and the sampler knock on the
+//! same channel, so that one `select!` waits for everything. A message that has been handed over
+//! needs no further poll, so a quiet client wakes this thread once for a frame and once for an
+//! ack. gRPC's own thread (the completion queue) never runs code of ours but that knock.
+//!
+//! A sink is never polled after its error: gRPC panics (fault G01). It is kept, untouched, until
+//! the receiving side has told why the stream ended.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use futures_util::{Sink, Stream};
+use grpcio::{
+    CallOption, ChannelBuilder, Client, ClientDuplexReceiver, ClientDuplexSender, EnvBuilder,
+    Environment, Marshaller, Method, MethodType, WriteFlags, pb_de, pb_ser,
+};
+
+use super::conversation::{Conversation, Ending, Memory};
+use super::grpc_words::{explain, in_words};
+use super::machine;
+use super::reconnect::Reconnect;
+use super::shared::Shared;
+use super::start::StartError;
+use super::uplink_setup::Setup;
+use crate::base::stop::Stop;
+use crate::base::thread::{self, Joined, contain};
+use crate::metric::SeqRange;
+use crate::wire::frame::FrameEncoder;
+use crate::wire::message::FromClient;
+use crate::wire::stream::{COMMAND_STREAM, decode_to_client, encode_from_client};
+use crate::wire::{MESSAGE_BYTES_MAX, proto};
+
+/// How long a client that stops waits for acks. With a closing of 0.5 s and a reading of at most a
+/// few milliseconds that stays below the 5 s a program may take.
+const STOP_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long gRPC's own thread may take to end, once nothing uses it.
+const ENVIRONMENT_LIMIT: Duration = Duration::from_millis(200);
+
+/// How long the receiving side may take to tell why the sending side failed.
+const WHY_LIMIT: Duration = Duration::from_secs(1);
+
+/// Messages taken in before something is sent again, so that neither starves the other.
+const TURN_MESSAGES: usize = 64;
+
+/// With the server's own keepalive (every 10 s, 5 s to answer) both sides know of a peer that
+/// vanished within 15 s. Zero: without it an idle stream's pings stop after two (fault G04).
+const KEEPALIVE_TIME: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+const PINGS_WITHOUT_DATA: i32 = 0;
+
+const MARSHALLING_OUT: Marshaller<proto::CommandResponse> = Marshaller { ser: pb_ser, de: pb_de };
+const MARSHALLING_IN: Marshaller<proto::CommandRequest> = Marshaller { ser: pb_ser, de: pb_de };
+
+static METHOD: Method<proto::CommandResponse, proto::CommandRequest> = Method {
+    ty: MethodType::Duplex,
+    name: COMMAND_STREAM,
+    req_mar: MARSHALLING_OUT,
+    resp_mar: MARSHALLING_IN,
+};
+
+/// What the thread owns.
+struct Uplink {
+    shared: Arc<Shared>,
+    setup: Setup,
+    environment: Arc<Environment>,
+    memory: Memory,
+    policy: Reconnect,
+    waker: Waker,
+    woken: Receiver<()>,
+    stop: Stop,
+    /// Once the client stops: until when acks are waited for, monotonic.
+    stop_at: Option<Duration>,
+}
+
+/// Knocks on the uplink's channel.
+struct Knock(Sender<()>);
+
+impl Wake for Knock {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Full means that it is awake already.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// One stream's two halves.
+struct Halves {
+    sink: ClientDuplexSender<proto::CommandResponse>,
+    receiver: ClientDuplexReceiver<proto::CommandRequest>,
+    /// Without it the channel goes, and a stream that is still connecting hangs for ever.
+    _client: Client,
+    encoder: FrameEncoder,
+    /// The sink has failed, with these words, and is not to be touched; until when to wait for
+    /// better ones.
+    broken: Option<(String, Duration)>,
+    is_closed: bool,
+}
+
+/// Starts gRPC and the thread.
+///
+/// # Errors
+/// When there are no threads to be had.
+pub(super) fn spawn(shared: Arc<Shared>, setup: Setup, stop: Stop) -> Result<Joined, StartError> {
+    // Its thread drops `alive` as it ends; dropping an environment does not wait for that.
+    let (alive, ended) = bounded::<()>(0);
+    let alive = Mutex::new(Some(alive));
+    let before_stop = move || drop(alive.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let builder = EnvBuilder::new().cq_count(1).name_prefix("grpc").before_stop(before_stop);
+    // It panics when the kernel gives it no thread.
+    let environment = contain("gRPC", || builder.build()).ok_or(StartError::Grpc)?;
+    let uplink = Uplink::new(shared, setup, Arc::new(environment), stop);
+    let body = move || {
+        uplink.run();
+        let _ = ended.recv_timeout(ENVIRONMENT_LIMIT);
+    };
+    thread::spawn("uplink", body).map_err(StartError::Thread)
+}
+
+impl Uplink {
+    fn new(shared: Arc<Shared>, setup: Setup, environment: Arc<Environment>, stop: Stop) -> Self {
+        let (woken, knock) = shared.uplink_woken();
+        let (woken, waker) = (woken.clone(), Waker::from(Arc::new(Knock(knock.clone()))));
+        let (memory, policy) = (Memory::default(), Reconnect::new());
+        Self { shared, setup, environment, memory, policy, waker, woken, stop, stop_at: None }
+    }
+
+    /// Keeps a stream until it is time to stop, then delivers what it can and names the rest.
+    fn run(mut self) -> String {
+        let mut is_last_try = false;
+        loop {
+            let panicked = || (Ending::Lost("a fault of this program".to_owned()), None);
+            let (ending, lived) =
+                contain("the uplink", || self.one_stream()).unwrap_or_else(panicked);
+            let wait = self.policy.after(&ending, lived, &self.shared.counts);
+            let is_settled = self.shared.buffer().is_settled();
+            if self.stop_at.is_some() && (is_last_try || is_settled || wait.is_none()) {
+                break;
+            }
+            if self.stop_at.is_none() && self.rest(wait.unwrap_or_default()) {
+                self.stop_at = Some(self.shared.clock.monotonic() + STOP_LIMIT);
+            }
+            // A client that stops tries once more, at once, and only if there is something to say.
+            is_last_try = self.stop_at.is_some();
+            if is_last_try && self.shared.buffer().is_settled() {
+                break;
+            }
+        }
+        self.report()
+    }
+
+    /// Waits before the next try; true when it is time to stop.
+    fn rest(&self, wait: Duration) -> bool {
+        let timer = self.shared.clock.at(self.shared.clock.monotonic() + wait);
+        select! {
+            recv(self.stop.channel()) -> _ => true,
+            recv(timer) -> _ => false,
+        }
+    }
+
+    /// One stream from connecting to its end; with it how long ago it was welcomed.
+    fn one_stream(&mut self) -> (Ending, Option<Duration>) {
+        let channel = ChannelBuilder::new(Arc::clone(&self.environment))
+            .keepalive_time(KEEPALIVE_TIME)
+            .keepalive_timeout(KEEPALIVE_TIMEOUT)
+            .http2_max_pings_without_data(PINGS_WITHOUT_DATA)
+            .http2_bdp_probe(false)
+            .enable_http_proxy(false)
+            .enable_retry(false)
+            // A connection of its own for each try, so that the waits are ours alone.
+            .use_local_subchannel_pool(true)
+            .max_receive_message_len(MESSAGE_BYTES_MAX as i32)
+            .max_send_message_len(MESSAGE_BYTES_MAX as i32)
+            .connect(&self.setup.server);
+        let client = Client::new(channel);
+        let (sink, receiver) = match client.duplex_streaming(&METHOD, CallOption::default()) {
+            Ok(halves) => halves,
+            Err(error) => return (explain(&error, &self.setup.server, false), None),
+        };
+        let encoder = FrameEncoder::new(self.shared.session);
+        let (broken, is_closed) = (None, false);
+        let mut halves = Halves { sink, receiver, _client: client, encoder, broken, is_closed };
+        let shared = Arc::clone(&self.shared);
+        let root = self.setup.root.clone();
+        let usage = move || {
+            let used = machine::own_usage(&root);
+            (used.cpu_us, used.memory_bytes)
+        };
+        let mut memory = std::mem::take(&mut self.memory);
+        let hello = Box::new(self.setup.hello(self.shared.session));
+        let mut conversation = Conversation::new(&shared, &mut memory, hello, &usage);
+        let ending = self.converse(&mut conversation, &mut halves);
+        let welcomed = conversation.welcomed();
+        let ending = match ending {
+            Ok(ending) => ending,
+            Err(result) => conversation.ended(result),
+        };
+        self.memory = memory;
+        let lived = welcomed.map(|at| shared.clock.monotonic().saturating_sub(at));
+        (in_words(ending, &self.setup.server, lived.is_some()), lived)
+    }
+
+    /// Talks until the conversation is over (`Ok`) or the stream is (`Err`).
+    fn converse(
+        &mut self,
+        conversation: &mut Conversation<'_>,
+        halves: &mut Halves,
+    ) -> Result<Ending, Result<(), Ending>> {
+        let waker = self.waker.clone();
+        let mut cx = Context::from_waker(&waker);
+        if let Some(until) = self.stop_at {
+            conversation.stop(until);
+        }
+        loop {
+            let is_drained = self.take_in(conversation, halves, &mut cx)?;
+            if let Some(ending) = conversation.check() {
+                return Ok(ending);
+            }
+            let has_sent = self.send_out(conversation, halves, &mut cx);
+            let now = self.shared.clock.monotonic();
+            if let Some((words, _)) = halves.broken.take_if(|(_, until)| *until <= now) {
+                return Err(Err(Ending::Lost(words)));
+            }
+            if has_sent || !is_drained {
+                continue;
+            }
+            let why = halves.broken.as_ref().map(|(_, until)| *until);
+            let until = [conversation.deadline(), why].into_iter().flatten().min();
+            let timer = until.map_or_else(never, |until| self.shared.clock.at(until));
+            let stop = if self.stop_at.is_none() { self.stop.channel() } else { &never() };
+            select! {
+                recv(self.woken) -> _ => {}
+                recv(timer) -> _ => {}
+                recv(stop) -> _ => {
+                    let until = self.shared.clock.monotonic() + STOP_LIMIT;
+                    self.stop_at = Some(until);
+                    conversation.stop(until);
+                }
+            }
+        }
+    }
+
+    /// Takes in what has come, up to a limit; true when nothing is left.
+    fn take_in(
+        &self,
+        conversation: &mut Conversation<'_>,
+        halves: &mut Halves,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Result<(), Ending>> {
+        for _ in 0..TURN_MESSAGES {
+            match Pin::new(&mut halves.receiver).poll_next(cx) {
+                Poll::Pending => return Ok(true),
+                Poll::Ready(None) => return Err(Ok(())),
+                Poll::Ready(Some(Err(error))) => {
+                    let is_welcomed = conversation.welcomed().is_some();
+                    return Err(Err(explain(&error, &self.setup.server, is_welcomed)));
+                }
+                Poll::Ready(Some(Ok(message))) => match decode_to_client(message) {
+                    Ok(message) => conversation.received(message),
+                    Err(error) => {
+                        return Err(Err(Ending::Lost(format!("it sent nonsense: {error}"))));
+                    }
+                },
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sends what may be sent while the stream takes it; true when it sent something.
+    fn send_out(
+        &self,
+        conversation: &mut Conversation<'_>,
+        halves: &mut Halves,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let mut has_sent = false;
+        while halves.broken.is_none() && conversation.has_next() {
+            match Pin::new(&mut halves.sink).poll_ready(cx) {
+                Poll::Pending => return has_sent,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.broke(halves, &error),
+            }
+            if halves.broken.is_some() {
+                break;
+            }
+            let Some(message) = conversation.next() else { break };
+            match encode_from_client(&message, &mut halves.encoder) {
+                Ok(encoded) => {
+                    let sent = (encoded, WriteFlags::default());
+                    if let Err(error) = Pin::new(&mut halves.sink).start_send(sent) {
+                        self.broke(halves, &error);
+                    }
+                }
+                Err(error) => {
+                    // It may have announced what was never sent.
+                    halves.encoder = FrameEncoder::new(self.shared.session);
+                    if let FromClient::Frame(frame) = &message {
+                        conversation.unsendable(frame, &error.to_string());
+                    }
+                }
+            }
+            has_sent = true;
+        }
+        if conversation.is_closing() && halves.broken.is_none() && !halves.is_closed {
+            match Pin::new(&mut halves.sink).poll_close(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => halves.is_closed = true,
+                Poll::Ready(Err(error)) => self.broke(halves, &error),
+            }
+        }
+        has_sent
+    }
+
+    fn broke(&self, halves: &mut Halves, error: &grpcio::Error) {
+        let until = self.shared.clock.monotonic() + WHY_LIMIT;
+        halves.broken = Some((format!("sending failed: {error}"), until));
+    }
+
+    /// Says what was left, exactly.
+    fn report(&self) -> String {
+        let (account, left) = {
+            let buffer = self.shared.buffer();
+            (buffer.account(), buffer.waiting_ranges())
+        };
+        let session = self.shared.session;
+        if left.is_empty() {
+            let words = format!("nothing left: {} frames acknowledged", account.acked);
+            log::info!("{words}, session {session}");
+            return words;
+        }
+        let (ranges, waiting) = (list(&left), account.waiting);
+        let words =
+            format!("left unacknowledged: frames {ranges} ({waiting}) of session {session}");
+        log::warn!("{words}");
+        words
+    }
+}
+
+/// `120-134, 140`.
+fn list(ranges: &[SeqRange]) -> String {
+    let words: Vec<String> = ranges
+        .iter()
+        .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") })
+        .collect();
+    words.join(", ")
+}
+
+#[cfg(test)]
+#[path = "uplink_tests.rs"]
+mod tests;
