@@ -6,6 +6,7 @@
 //! `(host, session, seq)`: the unit of sending, acknowledging, storing and counting.
 
 mod definition;
+pub mod filter;
 mod frame;
 mod ranges;
 mod series;

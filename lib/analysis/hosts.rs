@@ -1,0 +1,230 @@
+//! Every host that analysis knows: one lock each, so that reading one never holds up another.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::analysis::ledger::{self, HostLedger};
+use crate::analysis::live::HostLive;
+use crate::analysis::presence::Presence;
+use crate::analysis::rate::KeyPool;
+use crate::analysis::view::{
+    HostDetail, HostSummary, Ledger, SUMMARY_COLUMNS, SessionLedger, SummaryValues,
+};
+use crate::metric::HostName;
+use crate::wire::json::SessionRecord;
+use crate::wire::message::{CatalogueEntry, ScheduleEntry};
+
+/// Everything known of one host.
+#[derive(Debug)]
+pub(in crate::analysis) struct Host {
+    pub(in crate::analysis) name: HostName,
+    state: Mutex<HostState>,
+}
+
+/// What is behind a host's lock.
+#[derive(Debug)]
+pub(in crate::analysis) struct HostState {
+    pub(in crate::analysis) presence: Presence,
+    pub(in crate::analysis) ledger: HostLedger,
+    pub(in crate::analysis) live: HostLive,
+    description: Description,
+    /// Newest values; each stays until its metric is sampled again.
+    values: SummaryValues,
+    time_ms: Option<u64>,
+    /// Monotonic, when the host was last heard of.
+    seen: Duration,
+    /// It was dropped for another host; whoever still holds it finds it anew.
+    pub(in crate::analysis) departed: bool,
+}
+
+/// The newest session's words about itself.
+#[derive(Debug, Default)]
+struct Description {
+    labels: BTreeMap<String, String>,
+    catalogue: Vec<CatalogueEntry>,
+    schedule: Vec<ScheduleEntry>,
+    boot_id: String,
+}
+
+/// All hosts.
+#[derive(Debug)]
+pub(in crate::analysis) struct Hosts {
+    hosts_max: usize,
+    hosts: RwLock<HashMap<HostName, Arc<Host>>>,
+    pub(in crate::analysis) pool: Arc<KeyPool>,
+    /// Memory of all live windows.
+    pub(in crate::analysis) bytes: AtomicU64,
+    /// Accounts of the hosts that were dropped.
+    departed: Mutex<Ledger>,
+}
+
+impl Host {
+    pub(in crate::analysis) fn lock(&self) -> MutexGuard<'_, HostState> {
+        // A panic while it was held was contained and counted; what it left is still the best
+        // there is, and every field is valid by itself.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The host in one line.
+    pub(in crate::analysis) fn summary(&self, now: Duration) -> HostSummary {
+        let host = self.lock();
+        host.summary(&self.name, now)
+    }
+
+    /// Everything but its samples.
+    pub(in crate::analysis) fn detail(&self, now: Duration) -> HostDetail {
+        let host = self.lock();
+        HostDetail {
+            summary: host.summary(&self.name, now),
+            catalogue: host.description.catalogue.clone(),
+            schedule: host.description.schedule.clone(),
+            boot_id: host.description.boot_id.clone(),
+            sessions: host.ledger.sessions(now),
+        }
+    }
+
+    /// Its accounts, newest session first.
+    pub(in crate::analysis) fn sessions(&self, now: Duration) -> Vec<SessionLedger> {
+        self.lock().ledger.sessions(now)
+    }
+}
+
+impl HostState {
+    fn new(pool: Arc<KeyPool>) -> Self {
+        Self {
+            presence: Presence::default(),
+            ledger: HostLedger::default(),
+            live: HostLive::new(pool),
+            description: Description::default(),
+            values: [None; SUMMARY_COLUMNS.len()],
+            time_ms: None,
+            seen: Duration::ZERO,
+            departed: false,
+        }
+    }
+
+    /// It was heard of.
+    pub(in crate::analysis) fn touch(&mut self, now: Duration) {
+        self.seen = self.seen.max(now);
+    }
+
+    /// A new session began: nothing of the old one is shown as if it were of now.
+    pub(in crate::analysis) fn forget_values(&mut self) {
+        self.values = [None; SUMMARY_COLUMNS.len()];
+    }
+
+    /// The newest frame of the newest session.
+    pub(in crate::analysis) fn note_newest(&mut self, time_ms: u64, summary: &SummaryValues) {
+        self.time_ms = Some(time_ms);
+        for (newest, value) in self.values.iter_mut().zip(summary) {
+            *newest = value.or(*newest);
+        }
+    }
+
+    /// The newest session describes itself.
+    pub(in crate::analysis) fn describe(&mut self, record: SessionRecord) {
+        self.description = Description {
+            labels: record.labels,
+            catalogue: record.catalogue,
+            schedule: record.schedule.entries,
+            boot_id: record.boot_id,
+        };
+    }
+
+    fn summary(&self, name: &HostName, now: Duration) -> HostSummary {
+        let (state, reason, age_ms) = self.presence.state(now);
+        HostSummary {
+            host: name.clone(),
+            state,
+            reason,
+            session: self.presence.session(),
+            interval_ms: self.presence.interval_ms(),
+            time_ms: self.time_ms,
+            age_ms,
+            labels: self.description.labels.clone(),
+            values: self.values,
+        }
+    }
+}
+
+impl Hosts {
+    /// None yet; at most `hosts_max`.
+    pub(in crate::analysis) fn new(hosts_max: usize) -> Self {
+        Self {
+            hosts_max: hosts_max.max(1),
+            hosts: RwLock::default(),
+            pool: Arc::default(),
+            bytes: AtomicU64::new(0),
+            departed: Mutex::default(),
+        }
+    }
+
+    /// The host of that name, made if need be; and how many were dropped for it.
+    pub(in crate::analysis) fn get_or_make(&self, name: &HostName, now: Duration) -> (Arc<Host>, u64) {
+        if let Some(host) = self.get(name) {
+            return (host, 0);
+        }
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(name) {
+            return (host.clone(), 0);
+        }
+        let mut dropped = 0;
+        while hosts.len() >= self.hosts_max {
+            let oldest = hosts.values().min_by_key(|host| host.lock().seen).cloned();
+            let Some(oldest) = oldest.and_then(|host| hosts.remove(&host.name)) else { break };
+            self.depart(&oldest, now);
+            dropped += 1;
+        }
+        let host = Arc::new(Host {
+            name: name.clone(),
+            state: Mutex::new(HostState::new(self.pool.clone())),
+        });
+        hosts.insert(name.clone(), host.clone());
+        (host, dropped)
+    }
+
+    pub(in crate::analysis) fn get(&self, name: &str) -> Option<Arc<Host>> {
+        self.hosts.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// All of them, by name.
+    pub(in crate::analysis) fn all(&self) -> Vec<Arc<Host>> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = hosts.values().cloned().collect();
+        drop(hosts);
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    pub(in crate::analysis) fn len(&self) -> usize {
+        self.hosts.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The fleet's account: every host's, and those of the hosts that were dropped.
+    pub(in crate::analysis) fn ledger(&self, now: Duration) -> Ledger {
+        let mut fleet = *self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        for host in self.all() {
+            ledger::add(&mut fleet, &host.lock().ledger.total(now));
+        }
+        fleet
+    }
+
+    /// Notes a change of a live window's size.
+    pub(in crate::analysis) fn resized(&self, before: usize, after: usize) -> u64 {
+        let grown = (after as u64).wrapping_sub(before as u64);
+        self.bytes.fetch_add(grown, Ordering::Relaxed).wrapping_add(grown)
+    }
+
+    fn depart(&self, host: &Host, now: Duration) {
+        let mut state = host.lock();
+        state.departed = true;
+        self.resized(state.live.bytes(), 0);
+        let mut last = state.ledger.total(now);
+        // Nobody will look for them any more.
+        last.missing = last.missing.saturating_add(std::mem::take(&mut last.waiting));
+        let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger::add(&mut departed, &last);
+    }
+}

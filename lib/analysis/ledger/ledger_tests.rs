@@ -1,0 +1,422 @@
+//! The account against a whole small world, in which every frame's fate is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::account::{LEDGER_RANGES_MAX, MISSING_RANGES_SHOWN_MAX};
+use super::*;
+use crate::metric::{SeqRange, SeqRanges};
+use crate::wire::message::Schedule;
+
+const SESSION: SessionId = SessionId(7);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A small generator with a printed seed (xorshift64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+}
+
+fn record(first_seq: u64, sampled_through: u64, acked: &[SeqRange]) -> SessionRecord {
+    SessionRecord {
+        host: "h".into(),
+        session: SESSION,
+        server: "s".into(),
+        time_ms: 0,
+        first_seq,
+        sampled_through,
+        acked: acked.to_vec(),
+        dropped: Vec::new(),
+        boot_id: String::new(),
+        catalogue: Vec::new(),
+        labels: BTreeMap::new(),
+        schedule: Schedule::default(),
+        ended: None,
+    }
+}
+
+fn ended(mut record: SessionRecord, why: &str) -> SessionRecord {
+    record.ended = Some(why.to_owned());
+    record
+}
+
+fn only(ledger: &HostLedger, now: Duration) -> SessionLedger {
+    let sessions = ledger.sessions(now);
+    assert_eq!(sessions.len(), 1);
+    check_sum(&sessions[0].account, "");
+    sessions[0].clone()
+}
+
+#[track_caller]
+fn check_sum(account: &Ledger, what: &str) {
+    let parts = account.stored + account.waiting + account.missing + account.dropped;
+    assert_eq!(account.sampled, parts, "{what}: {account:?}");
+}
+
+fn frames(ledger: &mut HostLedger, seqs: impl IntoIterator<Item = u64>) {
+    for seq in seqs {
+        ledger.frame(SESSION, seq, true, SECOND);
+    }
+}
+
+#[test]
+fn one_frame_deleted_by_the_bus_is_missing_and_one_sent_twice_is_doubled() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(1, 0, &[]), SECOND).unwrap();
+    frames(&mut ledger, [1, 2, 3, 5, 5, 6]);
+    let before = only(&ledger, SECOND);
+    assert_eq!((before.account.missing, before.account.waiting), (0, 1), "not settled yet");
+    ledger.record(&record(1, 7, &[(1, 6)]), SECOND).unwrap();
+    let after = only(&ledger, SECOND);
+    let Ledger { sampled, acknowledged, stored, waiting, missing, doubled, .. } = after.account;
+    assert_eq!((sampled, acknowledged, stored), (7, 6, 5));
+    assert_eq!((waiting, missing, doubled), (1, 1, 1));
+    let reason = "acknowledged, but not found in the bus".to_owned();
+    assert_eq!(after.missing_ranges, [((4, 4), reason)]);
+    // A gap stays open until it is filled.
+    assert_eq!(ledger.frame(SESSION, 4, false, SECOND), Verdict::New);
+    assert_eq!(only(&ledger, SECOND).account.missing, 0);
+}
+
+#[test]
+fn a_client_that_goes_on_from_a_number_had_everything_before_it_acknowledged() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(1, 0, &[]), SECOND).unwrap();
+    frames(&mut ledger, [1, 2, 4]);
+    // The server died before it told; the next one hears that the client holds 5 and later.
+    ledger.note_gap();
+    ledger.record(&record(5, 6, &[]), SECOND).unwrap();
+    let session = only(&ledger, SECOND);
+    assert_eq!((session.account.missing, session.account.waiting), (1, 2));
+    assert!(session.missing_ranges[0].1.contains("gone from the bus"), "{session:?}");
+}
+
+#[test]
+fn what_was_before_our_time_is_neither_sampled_nor_missing() {
+    let mut ledger = HostLedger::default();
+    frames(&mut ledger, [100, 101, 103]);
+    assert_eq!(only(&ledger, SECOND).account.sampled, 4);
+    ledger.record(&record(40, 105, &[(40, 104)]), SECOND).unwrap();
+    let session = only(&ledger, SECOND);
+    // 1 to 99 were settled before; 102 and 104 stood in the topic after 100 and are gone.
+    let Ledger { sampled, stored, waiting, missing, .. } = session.account;
+    assert_eq!((sampled, stored, waiting, missing), (6, 3, 1, 2));
+    // One of before our time comes again: it is here now, once.
+    assert_eq!(ledger.frame(SESSION, 60, false, SECOND), Verdict::New);
+    assert_eq!(ledger.frame(SESSION, 60, false, SECOND), Verdict::Doubled);
+    assert_eq!(only(&ledger, SECOND).account.sampled, 7);
+}
+
+#[test]
+fn a_session_met_through_its_record_waits_for_what_is_not_settled() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(40, 60, &[(40, 50), (55, 57)]), SECOND).unwrap();
+    let Ledger { sampled, waiting, missing, .. } = only(&ledger, SECOND).account;
+    assert_eq!((sampled, waiting, missing), (7, 7, 0));
+}
+
+#[test]
+fn a_goodbye_settles_everything_and_a_silent_end_nothing() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(1, 0, &[]), SECOND).unwrap();
+    frames(&mut ledger, [1, 2]);
+    ledger.record(&ended(record(1, 4, &[(1, 2)]), "bye: SIGTERM"), SECOND).unwrap();
+    let session = only(&ledger, SECOND);
+    assert_eq!((session.account.missing, session.account.waiting), (2, 0));
+    assert_eq!(session.ended.as_deref(), Some("bye: SIGTERM"));
+    assert!(session.missing_ranges[0].1.contains("the client stopped"), "{session:?}");
+
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(1, 0, &[]), SECOND).unwrap();
+    frames(&mut ledger, [1, 2]);
+    ledger.record(&ended(record(1, 4, &[(1, 2)]), "stream reset"), SECOND).unwrap();
+    let session = only(&ledger, 60 * SECOND);
+    assert_eq!((session.account.missing, session.account.waiting), (0, 2));
+    let words = session.ended.unwrap();
+    assert!(words.contains("stream reset") && words.contains("tail unknown"), "{words}");
+    assert!(words.contains("after frame 4"), "{words}");
+    // It was the network, and the client is back.
+    ledger.record(&record(3, 9, &[]), SECOND).unwrap();
+    assert_eq!(only(&ledger, SECOND).ended, None);
+    // Nobody heard of it for more than an hour.
+    let session = only(&ledger, 3_700 * SECOND);
+    assert_eq!((session.account.missing, session.account.waiting), (7, 0));
+    assert!(session.ended.unwrap().contains("tail unknown"));
+}
+
+#[test]
+fn a_session_that_another_one_replaced_is_given_up_after_a_while() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(1, 0, &[]), SECOND).unwrap();
+    ledger.record(&record(1, 3, &[]), SECOND).unwrap();
+    ledger.frame(SessionId(8), 1, true, 2 * SECOND);
+    let old = |ledger: &HostLedger, at| ledger.sessions(at)[1].clone();
+    assert_eq!(old(&ledger, 50 * SECOND).account.waiting, 3, "it may be in a spool");
+    let given_up = old(&ledger, 70 * SECOND);
+    assert_eq!((given_up.account.waiting, given_up.account.missing), (0, 3));
+    assert!(given_up.ended.unwrap().contains("tail unknown"));
+    // The spool was slow.
+    assert_eq!(ledger.frame(SESSION, 2, false, 71 * SECOND), Verdict::New);
+    assert_eq!(old(&ledger, 71 * SECOND).account.missing, 0);
+    let spooled = ended(record(3, 3, &[]), "its client ended; session 8 brings what it left");
+    ledger.record(&spooled, 72 * SECOND).unwrap();
+    assert!(!old(&ledger, 72 * SECOND).ended.unwrap().contains("tail unknown"));
+}
+
+#[test]
+fn the_bound_on_ranges_folds_the_lowest_and_keeps_the_sum() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(1, 0, &[]), SECOND).unwrap();
+    let last = 4 * LEDGER_RANGES_MAX as u64;
+    frames(&mut ledger, (1..=last).filter(|seq| seq % 2 == 0));
+    let session = only(&ledger, SECOND);
+    assert_eq!((session.account.sampled, session.account.stored), (last, last / 2));
+    assert!(session.account.missing > 0 && session.account.waiting > 0, "{session:?}");
+    assert!(session.missing_ranges.len() <= MISSING_RANGES_SHOWN_MAX);
+    assert!(session.missing_ranges[0].1.contains("not kept one by one"), "{session:?}");
+    assert_eq!(ledger.frame(SESSION, 1, false, SECOND), Verdict::TooLate);
+    ledger.record(&record(1, last, &[(1, last)]), SECOND).unwrap();
+    let session = only(&ledger, SECOND);
+    assert_eq!((session.account.missing, session.account.waiting), (last / 2, 0));
+}
+
+#[test]
+fn too_many_sessions_fold_into_the_hosts_total_and_are_still_recognised() {
+    let mut ledger = HostLedger::default();
+    let sessions = SESSIONS_PER_HOST_MAX as u128 + 10;
+    for session in 0..sessions {
+        for seq in [1, 2, 2] {
+            ledger.frame(SessionId(session), seq, true, SECOND);
+        }
+    }
+    let total = ledger.total(SECOND);
+    check_sum(&total, "");
+    assert_eq!((total.stored, total.doubled), (2 * sessions as u64, sessions as u64));
+    assert_eq!((ledger.sessions(SECOND).len(), ledger.folded_sessions()), (64, 10));
+    assert_eq!(ledger.frame(SessionId(0), 1, true, SECOND), Verdict::TooLate);
+    assert_eq!(ledger.total(SECOND), total);
+}
+
+#[test]
+fn absurd_numbers_are_refused_whole() {
+    let mut ledger = HostLedger::default();
+    let words = ledger.record(&record(1, u64::MAX, &[]), SECOND).unwrap_err();
+    assert!(words.contains("expected at most"), "{words}");
+    assert_eq!(ledger.frame(SESSION, u64::MAX, true, SECOND), Verdict::TooLate);
+    assert_eq!(ledger.total(SECOND), Ledger::default());
+}
+
+/// A record of the topic.
+#[derive(Debug, Clone)]
+enum Entry {
+    Frame(u64, bool),
+    Record(Box<SessionRecord>),
+}
+
+/// Client, servers and bus, with every fault that can happen, and the truth about each frame.
+struct World {
+    dice: Dice,
+    topic: Vec<Entry>,
+    sampled: u64,
+    /// Not yet acknowledged to the client, oldest first.
+    buffer: BTreeSet<u64>,
+    /// This server's account; a server that dies forgets it.
+    acked: SeqRanges,
+    server: u64,
+    first_seq: u64,
+    declared: Vec<(SeqRange, String)>,
+    gone: BTreeSet<u64>,
+    deleted: BTreeSet<u64>,
+    doubled: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut world = Self {
+            dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            topic: Vec::new(),
+            sampled: 0,
+            buffer: BTreeSet::new(),
+            acked: SeqRanges::new(),
+            server: 0,
+            first_seq: 1,
+            declared: Vec::new(),
+            gone: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            doubled: 0,
+        };
+        world.tell(None);
+        world
+    }
+
+    fn tell(&mut self, ended: Option<&str>) {
+        let mut told = record(self.first_seq, self.sampled, self.acked.as_slice());
+        told.dropped.clone_from(&self.declared);
+        told.server = self.server.to_string().into();
+        told.ended = ended.map(str::to_owned);
+        self.topic.push(Entry::Record(Box::new(told)));
+    }
+
+    fn publish(&mut self, seq: u64, live: bool) {
+        if self.dice.one_in(40) && !self.deleted.contains(&seq) && !self.was_published(seq) {
+            self.deleted.insert(seq);
+        } else {
+            self.topic.push(Entry::Frame(seq, live));
+            self.deleted.remove(&seq);
+            if self.dice.one_in(20) {
+                self.topic.push(Entry::Frame(seq, false));
+            }
+        }
+        self.acked.insert(seq);
+        // The acknowledgement may be lost on its way, with the server that sent it.
+        if !self.dice.one_in(15) {
+            self.buffer.remove(&seq);
+        }
+    }
+
+    fn was_published(&self, seq: u64) -> bool {
+        self.topic.iter().any(|entry| matches!(entry, Entry::Frame(known, _) if *known == seq))
+    }
+
+    fn step(&mut self) {
+        match self.dice.below(12) {
+            0..=5 => {
+                self.sampled += 1;
+                self.buffer.insert(self.sampled);
+                if !self.dice.one_in(4) {
+                    self.publish(self.sampled, true);
+                }
+            }
+            6 | 7 => {
+                let backlog = self.buffer.iter().copied().find(|seq| !self.acked.contains(*seq));
+                if let Some(seq) = backlog {
+                    self.publish(seq, false);
+                }
+            }
+            8 => {
+                // The buffer is full: its oldest go, even if they had arrived unknown to it.
+                if let Some(seq) = self.buffer.pop_first() {
+                    self.declared.push(((seq, seq), "buffer full".to_owned()));
+                    self.gone.insert(seq);
+                    self.tell(None);
+                }
+            }
+            9 | 10 => self.tell(None),
+            _ => {
+                // Another server, or the same one after a crash: it knows what the client says.
+                // Its last word may come late.
+                let late = self.topic.len();
+                self.tell(None);
+                let last_word = self.topic.remove(late);
+                self.acked = SeqRanges::new();
+                let before = (self.server, self.first_seq);
+                self.server = self.dice.below(3);
+                self.first_seq = self.buffer.first().copied().unwrap_or(self.sampled + 1);
+                if (self.server, self.first_seq) == before {
+                    self.server = 3 + self.topic.len() as u64;
+                }
+                self.declared.clear();
+                let noticed = self.dice.one_in(2);
+                self.tell(None);
+                if noticed {
+                    self.topic.push(last_word);
+                }
+            }
+        }
+    }
+
+    /// Everything that can still be sent is sent, and told.
+    fn settle(&mut self) {
+        for seq in std::mem::take(&mut self.buffer) {
+            if !self.acked.contains(seq) {
+                self.publish(seq, false);
+            }
+            self.buffer.remove(&seq);
+        }
+        self.tell(Some("bye"));
+    }
+}
+
+fn feed(entries: &[Entry], seed: u64) -> (HostLedger, u64) {
+    let (mut ledger, mut doubled) = (HostLedger::default(), 0);
+    for (at, entry) in entries.iter().enumerate() {
+        match entry {
+            Entry::Frame(seq, live) => {
+                let verdict = ledger.frame(SESSION, *seq, *live, SECOND);
+                doubled += u64::from(verdict == Verdict::Doubled);
+            }
+            Entry::Record(record) => ledger.record(record, SECOND).unwrap(),
+        }
+        check_sum(&ledger.total(SECOND), &format!("seed {seed}, entry {at}"));
+    }
+    (ledger, doubled)
+}
+
+fn numbers(session: &SessionLedger) -> BTreeSet<u64> {
+    session.missing_ranges.iter().flat_map(|((first, last), _)| *first..=*last).collect()
+}
+
+#[test]
+fn agrees_with_a_world_in_which_every_frames_fate_is_known() {
+    let mut deleted = 0;
+    for seed in 1..400 {
+        let mut world = World::new(seed);
+        for _ in 0..150 {
+            world.step();
+        }
+        world.settle();
+        let arrived: Vec<u64> = world
+            .topic
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Frame(seq, _) => Some(*seq),
+                Entry::Record(_) => None,
+            })
+            .collect();
+        let unique: BTreeSet<u64> = arrived.iter().copied().collect();
+        world.doubled = (arrived.len() - unique.len()) as u64;
+        let (ledger, doubled) = feed(&world.topic, seed);
+        let session = only(&ledger, SECOND);
+        // Deleted and later declared gone by a client that never heard: dropped, by its word.
+        let missing: BTreeSet<u64> = world.deleted.difference(&world.gone).copied().collect();
+        let dropped = world.gone.difference(&unique).count() as u64;
+        assert_eq!(numbers(&session), missing, "seed {seed}");
+        let account = session.account;
+        assert_eq!(account.sampled, world.sampled, "seed {seed}");
+        assert_eq!((account.stored, account.missing), (unique.len() as u64, missing.len() as u64));
+        assert_eq!((account.dropped, account.waiting), (dropped, 0), "seed {seed}");
+        assert_eq!((account.doubled, doubled), (world.doubled, world.doubled), "seed {seed}");
+        deleted += missing.len();
+    }
+    assert!(deleted > 100, "the faults happened");
+}
+
+#[test]
+fn a_start_in_the_middle_never_calls_missing_what_is_not() {
+    let mut seen = 0;
+    for seed in 1..400 {
+        let mut world = World::new(seed);
+        for _ in 0..150 {
+            world.step();
+        }
+        world.settle();
+        let from = world.dice.below(world.topic.len() as u64) as usize;
+        let (ledger, _) = feed(&world.topic[from..], seed);
+        let session = only(&ledger, SECOND);
+        let missing = numbers(&session);
+        let strange: Vec<_> = missing.difference(&world.deleted).collect();
+        assert!(strange.is_empty(), "seed {seed}, from {from}: {strange:?} were not deleted");
+        assert_eq!(session.account.waiting, 0, "seed {seed}");
+        seen += missing.len();
+    }
+    assert!(seen > 30, "and sees faults that happen after it: {seen}");
+}
