@@ -14,6 +14,8 @@ use super::support::program::command;
 mod flood;
 #[path = "load.rs"]
 mod load;
+#[path = "null_server.rs"]
+mod null_server;
 #[path = "read_loop.rs"]
 mod read_loop;
 
@@ -87,6 +89,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let result = match name.as_str() {
         "flood" => flood::run(arguments),
         "load" => load::run(arguments),
+        "server" => null_server::run(arguments),
         "read-loop" => read_loop::run(arguments),
         other => Err(format!("no child '{other}'")),
     };
