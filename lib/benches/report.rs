@@ -22,6 +22,8 @@ mod support;
 
 #[path = "report/alone.rs"]
 mod alone;
+#[path = "report/analysis.rs"]
+mod analysis;
 #[path = "report/child.rs"]
 mod child;
 #[path = "report/client.rs"]
@@ -121,6 +123,11 @@ const MEASUREMENTS: &[Measurement] = &[
         about: "large frames as fast as they are taken",
         run: server::flood,
     },
+    Measurement {
+        name: "analysis-replay",
+        about: "a topic read from its beginning",
+        run: analysis::run,
+    },
     Measurement { name: "monitor-alone", about: "all in one process", run: alone::run },
     Measurement {
         name: "page-1",
@@ -141,6 +148,7 @@ const MEASUREMENTS: &[Measurement] = &[
 ];
 
 fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("MONITOR_LOG", "warn")).init();
     match settings::parse(std::env::args().skip(1)) {
         Ok(Command::Child(arguments)) => child::main(&arguments),
         Ok(Command::Report(settings)) => report(&settings),
@@ -160,7 +168,6 @@ fn report(settings: &Settings) -> ExitCode {
         return ExitCode::from(if settings.list { 0 } else { 2 });
     }
     let start = Instant::now();
-    env_logger::Builder::new().filter_level(log::LevelFilter::Error).init();
     let (mut table, mut noise) = (Table::default(), Noise::default());
     for one in chosen {
         noise.look();

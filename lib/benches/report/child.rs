@@ -18,6 +18,8 @@ mod load;
 mod null_server;
 #[path = "read_loop.rs"]
 mod read_loop;
+#[path = "replay.rs"]
+mod replay;
 
 /// A running child.
 pub struct Helper {
@@ -58,12 +60,6 @@ impl Helper {
         self.answer()
     }
 
-    /// Tells it to end and waits until it has.
-    pub fn finish(mut self) {
-        drop(self.ask.take());
-        let _ = self.child.wait();
-    }
-
     fn answer(&mut self) -> Result<Value, String> {
         match self.answers.next() {
             Some(Ok(line)) => {
@@ -89,6 +85,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let result = match name.as_str() {
         "flood" => flood::run(arguments),
         "load" => load::run(arguments),
+        "replay" => replay::run(arguments),
         "server" => null_server::run(arguments),
         "read-loop" => read_loop::run(arguments),
         other => Err(format!("no child '{other}'")),

@@ -27,8 +27,10 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let key =
         |number| SeriesKey::labelled("flood_bytes_total", &[("number", &format!("{number:04}"))]);
     let layout: Layout = (0..samples).map(key).collect();
+    // A stream that is not yet connected ends with its channel.
+    let mut clients = Vec::new();
     for number in 0..super::number(arguments, "--streams")? {
-        open(&environment, server, number, layout.clone(), Arc::clone(&shared));
+        clients.push(open(&environment, server, number, layout.clone(), Arc::clone(&shared)));
     }
     super::serve(&json!({}), || json!({ "acknowledged": shared.acknowledged.load(Relaxed) }))?;
     shared.stop.store(true, Relaxed);
@@ -47,7 +49,7 @@ fn open(
     number: u64,
     layout: Layout,
     shared: Arc<Shared>,
-) {
+) -> Client {
     let channel = ChannelBuilder::new(Arc::clone(environment))
         .use_local_subchannel_pool(true)
         .raw_cfg_int(c"flood.number".to_owned(), number as i32)
@@ -79,6 +81,7 @@ fn open(
             }
         }
     });
+    client
 }
 
 struct Host {

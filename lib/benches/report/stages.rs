@@ -56,7 +56,7 @@ pub struct System {
     pub page: SocketAddr,
     /// It watches its own host.
     pub has_own_host: bool,
-    pub programs: Vec<Program>,
+    _programs: Vec<Program>,
     _broker: Option<Broker>,
     pub scratch: Scratch,
 }
@@ -72,7 +72,7 @@ impl System {
         let (grpc, page) = (monitor.address("listening on "), monitor.address("page on "));
         let parts = vec![("monitor", monitor.pid())];
         let programs = vec![monitor];
-        Self { parts, grpc, page, has_own_host: true, programs, _broker: None, scratch }
+        Self { parts, grpc, page, has_own_host: true, _programs: programs, _broker: None, scratch }
     }
 
     /// Server, broker and analysis.
@@ -88,7 +88,15 @@ impl System {
         let (grpc, page) = (server.address("listening on "), analysis.address("page on "));
         let parts = vec![("server", server.pid()), ("analysis", analysis.pid())];
         let programs = vec![server, analysis];
-        Self { parts, grpc, page, has_own_host: false, programs, _broker: Some(broker), scratch }
+        Self {
+            parts,
+            grpc,
+            page,
+            has_own_host: false,
+            _programs: programs,
+            _broker: Some(broker),
+            scratch,
+        }
     }
 
     /// Waits until viewers see something.

@@ -59,12 +59,12 @@ impl Cost {
         self.cpu.as_secs_f64() / self.window.as_secs_f64() * 100.0
     }
 
-    /// `0.061 % (0.055 to 0.070), 5.8 MB`.
+    /// `0.061 % of a core (0.055 to 0.070), 5.8 MB`.
     pub fn words(&self) -> String {
         let low = self.slices_percent.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self.slices_percent.iter().copied().fold(0.0, f64::max);
         format!(
-            "{} % ({} to {}), {}",
+            "{} % of a core ({} to {}), {}",
             figures::digits(self.percent()),
             figures::digits(low),
             figures::digits(high),

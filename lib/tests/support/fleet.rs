@@ -68,6 +68,8 @@ struct Host {
     encoder: FrameEncoder,
     out: mpsc::Sender<proto::CommandResponse>,
     layout: Layout,
+    /// A stream that is not yet connected ends with its channel.
+    _client: Client,
 }
 
 impl Fleet {
@@ -218,7 +220,15 @@ fn open(
             counts.ended.fetch_add(1, Ordering::Relaxed);
         }
     });
-    Host { session, start: Instant::now(), seq: 0, encoder, out, layout: layout.clone() }
+    Host {
+        session,
+        start: Instant::now(),
+        seq: 0,
+        encoder,
+        out,
+        layout: layout.clone(),
+        _client: client,
+    }
 }
 
 fn take(
