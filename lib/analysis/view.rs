@@ -153,7 +153,7 @@ pub struct StageLatency {
     pub count: u64,
 }
 
-/// Latency by stage over the last minute ([`STAGES_WINDOW_S`](super::view::STAGES_WINDOW_S)).
+/// Latency by stage over the last minute ([`STAGES_WINDOW_S`]).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Stages {
     /// Sampled until handed to the stream.

@@ -17,6 +17,7 @@ use crate::base::quantity::format_duration;
 use crate::base::stop::Stop;
 use crate::base::thread::contain;
 use crate::base::throttle::Throttle;
+use crate::collector::{Registration, Set};
 use crate::metric::{Frame, MetricDef, Samples};
 
 /// One line about the sampled log that cannot be written in this time.
@@ -39,6 +40,18 @@ pub struct Offer {
     pub collector: &'static str,
     /// Its metrics.
     pub metrics: &'static [MetricDef],
+}
+
+impl Sampling for Set {
+    fn offers(&self) -> Vec<Offer> {
+        let offer = |known: &Registration| Offer { collector: known.name, metrics: known.metrics };
+        self.catalogue().map(offer).collect()
+    }
+
+    /// What went wrong is logged and counted by the collectors themselves.
+    fn collect(&mut self, due: &dyn Fn(&MetricDef) -> bool) -> Samples {
+        Set::collect(self, due).samples
+    }
 }
 
 /// What the thread owns.

@@ -1,0 +1,34 @@
+//! The flags of `monitor-client`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[path = "sample.rs"]
+mod sample;
+use sample::SampleFlags;
+
+/// Where to, and diagnostics.
+#[derive(Debug, Args)]
+pub(crate) struct ClientFlags {
+    /// Server to send to
+    #[arg(
+        long,
+        env = "MONITOR_SERVER",
+        value_name = "HOST:PORT",
+        default_value = "localhost:50051",
+        help_heading = "Server"
+    )]
+    pub(crate) server: String,
+
+    /// Print one reading as Prometheus text and exit
+    #[arg(long, help_heading = "Diagnostics")]
+    pub(crate) once: bool,
+
+    /// Append 'session seq time_ms' for every frame sampled, as a record that depends on nothing else
+    #[arg(long, env = "MONITOR_SAMPLED_LOG", value_name = "FILE", help_heading = "Diagnostics")]
+    pub(crate) sampled_log: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) sample: SampleFlags,
+}

@@ -1,0 +1,143 @@
+//! Where the gate may listen, and under which names it may be called.
+//!
+//! A page of another site can make a browser send requests here under that site's own name (DNS
+//! rebinding): the name then resolves to this machine, and the browser believes both to be one
+//! site. So a request is answered only when its `Host` is a name that is ours:
+//!
+//! - `localhost`, `127.x.x.x` and `[::1]`;
+//! - the address that the gate listens on;
+//! - the configured public names;
+//! - when listening on every address (`0.0.0.0`, `[::]`): any literal IP address. A literal cannot
+//!   be rebound, because no name was looked up; which addresses the machine has changes at run
+//!   time, and behind a port forward it is not one of its own at all.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Whether a listener may be opened without TLS and authentication.
+///
+/// # Errors
+/// Words for the person who started the program: beyond loopback only with `--insecure`.
+pub fn listen_policy(address: SocketAddr, insecure: bool) -> Result<(), String> {
+    if address.ip().to_canonical().is_loopback() || insecure {
+        return Ok(());
+    }
+    Err(format!(
+        "refusing to listen on {address}: whoever reaches it could see every host, for there is no \
+         TLS and no password yet; expected an address of loopback such as 127.0.0.1:{}, or \
+         --insecure if the network around it is trusted",
+        address.port()
+    ))
+}
+
+/// The names under which the gate answers.
+#[derive(Debug, Clone)]
+pub struct KnownNames {
+    any_literal: bool,
+    listen: IpAddr,
+    public_names: Vec<String>,
+}
+
+impl KnownNames {
+    /// The names for a listener at `listen`; `public_names` without port, in any case.
+    #[must_use]
+    pub fn new(listen: IpAddr, public_names: &[String]) -> Self {
+        let listen = listen.to_canonical();
+        let public_names = public_names.iter().map(|name| normalized(name).to_owned()).collect();
+        Self { any_literal: listen.is_unspecified(), listen, public_names }
+    }
+
+    /// Whether the value of a `Host` header is one of ours; its port does not matter.
+    #[must_use]
+    pub fn contains(&self, host_header: &str) -> bool {
+        let Some(name) = name_of(host_header) else { return false };
+        let name = normalized(name);
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(literal) = bare.parse::<IpAddr>() {
+            let literal = literal.to_canonical();
+            if literal.is_loopback() || literal == self.listen || self.any_literal {
+                return true;
+            }
+        }
+        name == "localhost" || self.public_names.contains(&name)
+    }
+
+    /// For the refusal: what would be right.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        let mut words = "localhost, 127.0.0.1, [::1]".to_owned();
+        if self.any_literal {
+            words.push_str(", an IP address of this machine");
+        } else if !self.listen.is_loopback() {
+            words.push_str(&format!(", {}", self.listen));
+        }
+        for name in &self.public_names {
+            words.push_str(&format!(", {name}"));
+        }
+        words.push_str("; --public-name adds one");
+        words
+    }
+}
+
+/// The host part of `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn name_of(header: &str) -> Option<&str> {
+    let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = header.strip_prefix('[') {
+        let (_, after) = rest.split_once(']')?;
+        let fine = after.is_empty() || after.strip_prefix(':').is_some_and(is_port);
+        return fine.then(|| &header[..header.len() - after.len()]);
+    }
+    match header.split_once(':') {
+        None => Some(header),
+        Some((name, port)) => is_port(port).then_some(name),
+    }
+}
+
+/// Lower case, without the dot that ends a fully qualified name.
+fn normalized(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_loopback_needs_insecure() {
+        for fine in ["127.0.0.1:0", "127.9.9.9:80", "[::1]:8003", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(listen_policy(fine.parse().unwrap(), false), Ok(()), "{fine}");
+        }
+        for beyond in ["0.0.0.0:8003", "192.168.1.5:8003", "[::]:8003", "[2001:db8::1]:1"] {
+            let words = listen_policy(beyond.parse().unwrap(), false).unwrap_err();
+            assert!(words.contains(beyond) && words.contains("--insecure"), "{words}");
+            assert_eq!(listen_policy(beyond.parse().unwrap(), true), Ok(()));
+        }
+    }
+
+    #[track_caller]
+    fn check(listen: &str, public: &[&str], known: &[&str], unknown: &[&str]) {
+        let public: Vec<String> = public.iter().map(|name| (*name).to_owned()).collect();
+        let names = KnownNames::new(listen.parse().unwrap(), &public);
+        for name in known {
+            assert!(names.contains(name), "{name} should be known");
+        }
+        for name in unknown {
+            assert!(!names.contains(name), "{name} should be unknown");
+        }
+    }
+
+    #[test]
+    fn a_rebound_name_is_unknown() {
+        let ours = ["localhost", "LocalHost:8003", "localhost.", "127.0.0.1:80", "[::1]:8003"];
+        let others =
+            ["evil.example", "localhost.evil.example", "10.0.0.1", "", ":80", "[::1", "a:b"];
+        check("127.0.0.1", &[], &ours, &others);
+        check("10.0.0.1", &["Mon.Example."], &["mon.example:443", "10.0.0.1:8003"], &["10.0.0.2"]);
+    }
+
+    #[test]
+    fn listening_everywhere_takes_any_literal_but_no_name() {
+        let literals = ["192.168.7.7:8003", "[2001:db8::1]:8003", "localhost"];
+        check("0.0.0.0", &[], &literals, &["evil.example", "192.168.7.7.evil.example"]);
+        check("::", &["mon"], &["192.168.7.7", "mon"], &["evil.example"]);
+    }
+}

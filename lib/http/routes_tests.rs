@@ -1,0 +1,198 @@
+//! Every path against a scripted view; no socket.
+
+use super::*;
+use crate::analysis::view::View;
+use crate::base::clock::Scripted;
+use crate::http::counts::HttpCounts;
+use crate::http::scripted_view::ScriptedView;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn context(view: &Arc<ScriptedView>) -> Context {
+    Context {
+        view: Arc::clone(view) as Arc<dyn View>,
+        clock: Scripted::new(1_700_000_000_123_456),
+        run: "run".to_owned(),
+        version: "1.2.3".to_owned(),
+        insecure: false,
+        counts: Arc::new(HttpCounts::new()),
+    }
+}
+
+fn get(target: &str) -> Response {
+    get_from(&ScriptedView::new(2, 5), target)
+}
+
+fn get_from(view: &Arc<ScriptedView>, target: &str) -> Response {
+    let request =
+        Request { method: Method::Get, target, if_none_match: None, accept_encoding: None };
+    answer(&request, &context(view))
+}
+
+#[track_caller]
+fn json_of(response: &Response) -> Value {
+    assert!(response.headers.contains(&("Content-Type", "application/json".to_owned())));
+    serde_json::from_slice(&response.body.to_vec()).unwrap()
+}
+
+#[test]
+fn hosts_are_lines_without_missing_values() {
+    let body = json_of(&get("/api/hosts"));
+    assert_eq!(
+        (&body["server_time_ms"], &body["run"]),
+        (&json!(1_700_000_000_123_u64), &json!("run"))
+    );
+    let line = &body["hosts"][1];
+    assert_eq!(line["host"], "host-0001");
+    assert_eq!((&line["state"], &line["reason"]), (&json!("live"), &Value::Null));
+    assert_eq!(line["session"], "00000000000000000000000000000001");
+    assert_eq!((&line["time_ms"], &line["age_ms"]), (&json!(1_700_000_000_000_u64), &json!(40)));
+    let values = line["values"].as_object().unwrap();
+    assert_eq!(values.len(), 10, "load1 is missing, so it is absent");
+    assert!(!values.contains_key("load1") && line.get("spark").is_none());
+    assert_eq!(values["cpu_usage_percent"], 12.345678);
+}
+
+#[test]
+fn one_host_has_its_account() {
+    let body = json_of(&get("/api/hosts/host-0000"));
+    assert_eq!(body["host"]["host"], "host-0000");
+    let session = &body["ledger"]["sessions"][0];
+    assert_eq!((&session["sampled"], &session["missing"]), (&json!(100), &json!(2)));
+    assert_eq!(session["missing_ranges"], json!([[5, 6, "not seen"]]));
+    assert_eq!(body["boot_id"], Value::Null);
+    assert_eq!(get("/api/hosts/HOST-0000").status, 200, "names are lower-cased");
+}
+
+#[test]
+fn what_is_unknown_is_said_in_words() {
+    for (target, status) in [
+        ("/nothing", 404),
+        ("/api/hosts/other", 404),
+        ("/api/hosts/a%2fb", 400),
+        ("/api/hosts/%zz", 404),
+        ("/api/metrics?host=other", 404),
+        ("/api/metrics?hots=a", 400),
+        ("/api/stages?x=1", 400),
+        ("/static/nothing.js", 404),
+        ("/static/../Cargo.toml", 404),
+        ("/static/%2e%2e/Cargo.toml", 404),
+    ] {
+        let response = get(target);
+        assert_eq!(response.status, status, "{target}");
+        let body = json_of(&response);
+        assert!(!body["error"].as_str().unwrap().is_empty(), "{target}");
+        assert!(!body["expected"].as_str().unwrap().is_empty(), "{target}");
+    }
+    let request =
+        Request { method: Method::Other, target: "/", if_none_match: None, accept_encoding: None };
+    let refused = answer(&request, &context(&ScriptedView::new(0, 0)));
+    assert_eq!(refused.status, 405);
+    assert!(refused.headers.contains(&("Allow", "GET, HEAD".to_owned())));
+}
+
+#[test]
+fn metrics_are_the_newest_fifteen_of_each() {
+    let body = json_of(&get("/api/metrics"));
+    assert_eq!(body["hosts"].as_object().unwrap().len(), 2);
+    let host = &json_of(&get("/api/metrics?host=host-0001"))["hosts"]["host-0001"];
+    for metric in ["cpu", "memory", "diskio", "network", "process_count"] {
+        let samples = host[metric].as_array().unwrap();
+        assert_eq!(samples.len(), 15, "{metric}");
+        assert_eq!(samples[14]["time_ms"], 29, "newest last");
+    }
+    assert_eq!(host["memory"][0]["total_bytes"], 3_000_012.345678);
+}
+
+#[test]
+fn stages_say_which_is_beside_the_way() {
+    let body = json_of(&get("/api/stages"));
+    assert_eq!(body["window_s"], 60);
+    let stages = body["stages"].as_array().unwrap();
+    let names: Vec<_> = stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
+    assert_eq!(names, ["sent", "received", "durable", "consumed", "pushed"]);
+    assert_eq!(stages[0]["from"], "sampled");
+    assert_eq!((&stages[2]["beside"], stages[1].get("beside")), (&json!(true), None));
+    assert_eq!(body["sampled_to_pushed"]["count"], 0);
+}
+
+#[test]
+fn the_ledger_names_hosts_and_sessions() {
+    let body = json_of(&get("/api/ledger"));
+    assert_eq!(body["fleet"]["missing"], 2);
+    assert_eq!(body["hosts"]["host-0001"]["sessions"][0]["ended"], Value::Null);
+}
+
+#[test]
+fn ready_follows_the_bus() {
+    let view = ScriptedView::new(1, 1);
+    let check = |state, status, expected: Value| {
+        *view.bus.lock().unwrap() = state;
+        let response = get_from(&view, "/readyz");
+        assert_eq!((response.status, json_of(&response)), (status, expected));
+    };
+    check(BusState::Ok, 200, json!({"status": "ready"}));
+    let behind = BusState::CatchingUp { behind_s: 7 };
+    check(behind, 503, json!({"status": "catching up", "behind_s": 7}));
+    let down = BusState::Down { detail: "refused".to_owned() };
+    check(down, 503, json!({"status": "bus down", "error": "refused"}));
+    assert_eq!(get_from(&view, "/healthz").status, 200, "the process serves all the same");
+}
+
+#[test]
+fn a_snapshot_has_everything_and_unknown_hosts_too() {
+    let view = ScriptedView::new(2, 5);
+    let hosts = ["host-0001".into(), "later".into()];
+    let bytes = context(&view).snapshot(true, &hosts);
+    let body: Value = serde_json::from_slice(&bytes.to_vec()).unwrap();
+    assert_eq!((&body["run"], &body["version"]), (&json!("run"), &json!("1.2.3")));
+    assert_eq!(body["bus"], json!({"state": "ok", "detail": null, "behind_s": null}));
+    assert_eq!(body["counts"], json!({"scripted_dropped_total": 3}));
+    assert_eq!(body["summary"]["columns"].as_array().unwrap().len(), 11);
+    assert_eq!(body["summary"]["hosts"][0]["spark"].as_array().unwrap().len(), 60);
+    let window = &body["hosts"][0]["window"];
+    assert_eq!(window["time_ms"].as_array().unwrap().len(), 5);
+    assert_eq!(window["series"][3]["unit"], "percent");
+    assert_eq!(window["series"][3]["values"], json!([0, 0.14286, 0.28571, 0.42857, 0.57143]));
+    assert_eq!(body["hosts"][1], json!({"summary": null, "host": "later"}));
+    let alone: Value =
+        serde_json::from_slice(&context(&view).snapshot(false, &[]).to_vec()).unwrap();
+    assert!(alone.get("summary").is_none());
+}
+
+#[test]
+fn files_are_compressed_and_asked_for_once() {
+    static FILE: Asset = Asset {
+        path: "a.js",
+        content_type: "text/javascript",
+        etag: "\"abc\"",
+        bytes: b"plain",
+        gzip: Some(b"gz"),
+    };
+    let ask = |if_none_match, accept_encoding| {
+        let request = Request { method: Method::Get, target: "/", if_none_match, accept_encoding };
+        let response = asset_response(&FILE, &request);
+        let encoding = response.headers.iter().find(|(name, _)| *name == "Content-Encoding");
+        (response.status, response.body.to_vec(), encoding.map(|(_, value)| value.clone()))
+    };
+    assert_eq!(ask(None, None), (200, b"plain".to_vec(), None));
+    assert_eq!(ask(None, Some("br, gzip")), (200, b"gz".to_vec(), Some("gzip".to_owned())));
+    assert_eq!(ask(None, Some("gzip;q=0, br")).1, b"plain");
+    assert_eq!(ask(Some("\"abc\""), Some("gzip")), (304, Vec::new(), None));
+    assert_eq!(ask(Some("W/\"x\", W/\"abc\""), None).0, 304);
+    assert_eq!(ask(Some("\"other\""), None).0, 200);
+}
+
+#[test]
+fn the_page_carries_the_snapshot_when_it_is_embedded() {
+    let response = get("/");
+    let Some(index) = assets::find("index.html") else {
+        assert_eq!(response.status, 404);
+        return;
+    };
+    assert_eq!(response.status, 200);
+    let text = String::from_utf8(response.body.to_vec()).unwrap();
+    let has_place = String::from_utf8_lossy(index.bytes).contains(assets::SNAPSHOT_PLACEHOLDER);
+    assert!(has_place, "index.html has the placeholder");
+    assert!(text.contains("\"version\":\"1.2.3\"") && text.contains("web \\u003c1>"));
+}
