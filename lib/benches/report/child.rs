@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::support::program::command;
 
+#[path = "bare_server.rs"]
+mod bare_server;
 #[path = "flood.rs"]
 mod flood;
 #[path = "load.rs"]
@@ -83,6 +85,7 @@ impl Drop for Helper {
 pub fn main(arguments: &[String]) -> ExitCode {
     let Some((name, arguments)) = arguments.split_first() else { return ExitCode::from(2) };
     let result = match name.as_str() {
+        "bare-server" => bare_server::run(arguments),
         "flood" => flood::run(arguments),
         "load" => load::run(arguments),
         "replay" => replay::run(arguments),

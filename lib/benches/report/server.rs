@@ -8,7 +8,7 @@ use super::figures::{self, digits};
 use super::settings::Settings;
 use super::support::wait;
 use super::table::Table;
-use super::usage;
+use super::usage::{self, Cost};
 
 const CLIENTS: u32 = 1_000;
 const CLIENTS_FIRST: u32 = 100;
@@ -21,7 +21,33 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// `server-1000`
 pub fn at_1hz(settings: &Settings, table: &mut Table) -> Result<(), String> {
-    let (mut server, address) = start()?;
+    let ours = under_load(settings, "server", table)?;
+    let words = format!("{}; {} us a frame", ours.cost.words(), digits(ours.frame_us));
+    table.row("1,000 clients at 1 Hz, CPU", words, "");
+    let rate = f64::from(FRAME_SAMPLES) / ours.frame_us * 1e6;
+    table.row("samples/s per core of its CPU", figures::millions(rate), ">= 1 M (through Kafka)");
+    table.row("memory a client", figures::bytes(ours.client_bytes), "<= 40 KB");
+    let bare = under_load(settings, "bare-server", table)?;
+    table.note(format!(
+        "gRPC's own share: a server that only takes the same messages uses {} us a frame and {} a \
+         client",
+        digits(bare.frame_us),
+        figures::bytes(bare.client_bytes)
+    ));
+    Ok(())
+}
+
+struct Loaded {
+    cost: Cost,
+    /// CPU time.
+    frame_us: f64,
+    /// Memory that each of the clients that came later takes.
+    client_bytes: f64,
+}
+
+/// Runs a child that is a server, with all clients connected.
+fn under_load(settings: &Settings, child: &str, table: &mut Table) -> Result<Loaded, String> {
+    let (mut server, address) = start(child)?;
     let load = |prefix: &str, hosts: u32| {
         let hosts = hosts.to_string();
         let flags = ["--server", &address, "--hosts", &hosts, "--interval-ms", "1000"];
@@ -36,32 +62,24 @@ pub fn at_1hz(settings: &Settings, table: &mut Table) -> Result<(), String> {
     let before = server.counts()?;
     let cost = usage::watch(&[server.pid()], settings.window.min(WINDOW)).remove(0);
     let after = server.counts()?;
-
-    let frames = difference(&before, &after, "frames") as f64;
-    let cpu = cost.cpu.as_secs_f64();
-    let each = digits(cpu / frames * 1e6);
-    table.row("1,000 clients at 1 Hz, CPU", format!("{}; {each} us a frame", cost.words()), "");
-    let rate = frames * f64::from(FRAME_SAMPLES) / cpu;
-    table.row(
-        "samples/s per core of server CPU",
-        figures::millions(rate),
-        ">= 1 M (through Kafka)",
-    );
-    let memory = cost.pss_bytes.saturating_sub(with_first) as f64;
-    let memory = memory / f64::from(CLIENTS - CLIENTS_FIRST);
-    table.row("memory a client (of 900 more)", figures::bytes(memory), "<= 40 KB");
     for fleet in [&mut first, &mut others] {
         let counts = fleet.counts()?;
         if counts["failures"] != 0 {
             table.note(format!("the simulated hosts had failures: {counts}"));
         }
     }
-    Ok(())
+    let frames = difference(&before, &after, "frames") as f64;
+    let grown = cost.pss_bytes.saturating_sub(with_first) as f64;
+    Ok(Loaded {
+        frame_us: cost.cpu.as_secs_f64() / frames * 1e6,
+        client_bytes: grown / f64::from(CLIENTS - CLIENTS_FIRST),
+        cost,
+    })
 }
 
 /// `server-flood`
 pub fn flood(settings: &Settings, table: &mut Table) -> Result<(), String> {
-    let (mut server, address) = start()?;
+    let (mut server, address) = start("server")?;
     let samples = FLOOD_SAMPLES.to_string();
     let flags = ["--server", &address, "--streams", FLOOD_STREAMS, "--samples", &samples];
     let mut flood = Helper::start("flood", &flags)?;
@@ -93,8 +111,8 @@ pub fn flood(settings: &Settings, table: &mut Table) -> Result<(), String> {
     Ok(())
 }
 
-fn start() -> Result<(Helper, String), String> {
-    let server = Helper::start("server", &["--interval", "1s"])?;
+fn start(child: &str) -> Result<(Helper, String), String> {
+    let server = Helper::start(child, &["--interval", "1s"])?;
     let address = server.ready["address"].as_str().ok_or("no address")?.to_owned();
     Ok((server, address))
 }
