@@ -1,2 +1,64 @@
-//! stub
-fn main() {}
+//! `monitor-analysis`: reads what the servers put into Kafka, keeps the newest quarter of an hour
+//! of every series and the account of frames, and serves the page and the API.
+
+mod common;
+#[path = "flags/analysis.rs"]
+mod flags;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use realtime_monitor::analysis::{self, CountSources, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::base::{clock::Real, stop};
+use realtime_monitor::bus::kafka::KafkaBus;
+use realtime_monitor::bus::{Bus, BusError};
+use realtime_monitor::http;
+
+/// Reads monitored hosts' frames from Kafka and serves the dashboard
+#[derive(Debug, Parser)]
+#[command(name = "monitor-analysis", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(flatten)]
+    analysis: flags::AnalysisFlags,
+    #[command(flatten)]
+    log: common::LogFlags,
+}
+
+const EXAMPLES: &str = "Examples:
+  monitor-analysis
+  monitor-analysis --kafka kafka-1:9092,kafka-2:9092 --data /var/lib/monitor-analysis
+  monitor-analysis --listen 0.0.0.0:8003 --insecure --public-name monitor.example.org";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    common::start_log(&arguments.log);
+    common::exit(run(arguments.analysis))
+}
+
+fn run(flags: flags::AnalysisFlags) -> anyhow::Result<()> {
+    let (web, kafka, _data) = flags.take()?;
+    http::listen_policy(web.listen, web.insecure).map_err(anyhow::Error::msg)?;
+    let stop = stop::on_signals().context("cannot install signal handlers")?;
+    let clock = Real::shared();
+    let kafka = match KafkaBus::connect_with_retry(&kafka, &clock, &stop) {
+        Ok(bus) => bus,
+        Err(BusError::Stopped) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let (bus, counted): (Arc<dyn Bus>, _) = (kafka.clone(), kafka.clone());
+    let config = analysis::Config {
+        hosts_max: HOSTS_MAX,
+        live_bytes_max: LIVE_BYTES_MAX,
+        counts: CountSources(vec![Arc::new(move || counted.counts().read())]),
+    };
+    let analysis = analysis::start(config, &bus, Arc::clone(&clock))?;
+    let web = http::start(web, analysis.view(), clock)?;
+    stop.wait_forever();
+    // Viewers first; then what feeds them.
+    drop(web);
+    kafka.shutdown();
+    drop(analysis);
+    Ok(())
+}

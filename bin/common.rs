@@ -11,14 +11,14 @@ const EXIT_ERROR: u8 = 2;
 /// Flags of every program.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
-pub struct LogFlags {
+pub(crate) struct LogFlags {
     /// What is logged: error, warn, info, debug or trace, also per room (info,bus=debug)
     #[arg(long = "log", env = "MONITOR_LOG", value_name = "LEVEL", default_value = "info")]
-    pub level: String,
+    pub(crate) level: String,
 }
 
 /// Starts the log on standard error: time, level, room, words.
-pub fn start_log(flags: &LogFlags) {
+pub(crate) fn start_log(flags: &LogFlags) {
     // A short room name stands for its full path in the library.
     let filter: Vec<String> = flags
         .level
@@ -35,7 +35,7 @@ pub fn start_log(flags: &LogFlags) {
 }
 
 /// Runs a program whose log has been started; an error is told with its causes.
-pub fn exit(result: anyhow::Result<()>) -> ExitCode {
+pub(crate) fn exit(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -235,7 +235,3 @@ impl Consumer {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-#[path = "consume_tests.rs"]
-mod tests;

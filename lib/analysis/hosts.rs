@@ -162,7 +162,11 @@ impl Hosts {
     }
 
     /// The host of that name, made if need be; and how many were dropped for it.
-    pub(in crate::analysis) fn get_or_make(&self, name: &HostName, now: Duration) -> (Arc<Host>, u64) {
+    pub(in crate::analysis) fn get_or_make(
+        &self,
+        name: &HostName,
+        now: Duration,
+    ) -> (Arc<Host>, u64) {
         if let Some(host) = self.get(name) {
             return (host, 0);
         }

@@ -7,7 +7,7 @@ use crate::analysis::counts::AnalysisCounts;
 use crate::analysis::feed::Feed;
 use crate::analysis::hosts::{HostState, Hosts};
 use crate::analysis::ledger::Verdict;
-use crate::analysis::live::Put;
+use crate::analysis::live::Placed;
 use crate::analysis::presence::is_backlog;
 use crate::analysis::rate::Step;
 use crate::analysis::stages::{Passage, StageRing};
@@ -76,12 +76,7 @@ impl Shared {
 
 impl Intake {
     pub(in crate::analysis) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            decoder: RecordDecoder::new(),
-            passages: Vec::new(),
-            newest_ms: 0,
-        }
+        Self { shared, decoder: RecordDecoder::new(), passages: Vec::new(), newest_ms: 0 }
     }
 
     /// Takes the records of one batch over. Never fails: what cannot be used is counted.
@@ -208,11 +203,8 @@ impl Intake {
                 return None;
             }
         }
-        let behind_ms = if reading.at_end {
-            0
-        } else {
-            reading.steady_ms.saturating_sub(record.received_ms)
-        };
+        let behind_ms =
+            if reading.at_end { 0 } else { reading.steady_ms.saturating_sub(record.received_ms) };
         if state.presence.frame(record, behind_ms, reading.now) {
             state.forget_values();
         }
@@ -225,7 +217,7 @@ impl Intake {
             self.shared.hosts.resized(before, state.live.bytes());
         }
         counts.live_crowded_out.add(crowded_out);
-        let Put::Placed { step, newest } = put else {
+        let Some(Placed { step, newest }) = put else {
             counts.frames_too_old.increment();
             return Some(None);
         };

@@ -15,8 +15,8 @@ mod account;
 mod sets;
 
 pub(in crate::analysis) use account::BYE;
-use account::{Account, Around};
 pub(in crate::analysis) use account::Verdict;
+use account::{Account, Around};
 
 /// Open accounts of one host: a client that restarts every minute has an hour of them.
 pub(in crate::analysis) const SESSIONS_PER_HOST_MAX: usize = 64;

@@ -48,13 +48,13 @@ pub(in crate::analysis) struct HostLive {
     newest: [VecDeque<(u64, f64)>; SUMMARY_COLUMNS.len()],
 }
 
-/// What became of a frame.
+/// A frame that is in its place.
 #[derive(Debug)]
-pub(in crate::analysis) enum Put {
-    /// It is in its place; these are its values. `newest`: no later one of its session is there.
-    Placed { step: Step, newest: bool },
-    /// Older than the window reaches.
-    TooOld,
+pub(in crate::analysis) struct Placed {
+    /// Its values.
+    pub(in crate::analysis) step: Step,
+    /// No later one of its session is there.
+    pub(in crate::analysis) newest: bool,
 }
 
 /// A host's window as it stands, to be decoded without a lock.
@@ -70,8 +70,9 @@ impl HostLive {
         Self { pool, rings: VecDeque::new(), newest: Default::default() }
     }
 
-    /// Puts a frame in its place. Returns also how many frames had to make room before their time.
-    pub(in crate::analysis) fn put(&mut self, frame: &Frame) -> (Put, u64) {
+    /// Puts a frame in its place; `None` when it is older than the window reaches. Returns also how
+    /// many frames had to make room before their time.
+    pub(in crate::analysis) fn put(&mut self, frame: &Frame) -> (Option<Placed>, u64) {
         let since_ms = self.since_ms(frame.time_ms);
         let at = self.rings.iter().rposition(|ring| ring.session == frame.session);
         let newest_us = at.and_then(|at| self.rings[at].newest_us());
@@ -80,7 +81,7 @@ impl HostLive {
             None => frame.time_ms < since_ms,
         };
         if too_old {
-            return (Put::TooOld, 0);
+            return (None, 0);
         }
         let at = at.unwrap_or_else(|| {
             if self.rings.len() == SESSIONS_MAX {
@@ -92,7 +93,7 @@ impl HostLive {
         let (place, step) = self.rings[at].push(Row::from(frame));
         self.note_newest(frame.time_ms, &step.summary);
         let crowded_out = self.trim(at, since_ms);
-        (Put::Placed { step, newest: place == Place::Newest }, crowded_out)
+        (Some(Placed { step, newest: place == Place::Newest }), crowded_out)
     }
 
     /// Frames held.
@@ -231,8 +232,8 @@ impl WindowBuilder {
         self.window.interval_ms.push(row.interval_ms);
         for (output, value) in &step.values {
             let output = *output as usize;
-            let column = self.plan_columns[output]
-                .or_else(|| self.column(&step.plan.outputs[output]));
+            let column =
+                self.plan_columns[output].or_else(|| self.column(&step.plan.outputs[output]));
             let Some(column) = column else { continue };
             self.plan_columns[output] = Some(column);
             let values = &mut self.window.series[column].1;

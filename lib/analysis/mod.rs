@@ -122,11 +122,7 @@ impl Handle {
 /// # Errors
 /// When the kernel refuses a thread. A bus that cannot be reached is no error: it is tried until
 /// it can, and [`View::bus_state`] says so.
-pub fn start(
-    config: Config,
-    bus: &Arc<dyn Bus>,
-    clock: SharedClock,
-) -> Result<Handle, StartError> {
+pub fn start(config: Config, bus: &Arc<dyn Bus>, clock: SharedClock) -> Result<Handle, StartError> {
     let shared = Arc::new(Shared::new(config.hosts_max, config.live_bytes_max));
     let standing = Arc::new(Standing::new(bus.partitions(Topic::Metrics)));
     let time = SteadyClock::new(clock);
@@ -151,5 +147,6 @@ pub fn start(
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+mod testing;
+#[cfg(test)]
 mod tests;

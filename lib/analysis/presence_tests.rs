@@ -47,11 +47,7 @@ fn record(session: u128, at_ms: u64, ended: Option<&str>) -> SessionRecord {
         labels: std::collections::BTreeMap::new(),
         schedule: Schedule {
             revision: 1,
-            entries: vec![ScheduleEntry {
-                pattern: "*".into(),
-                interval_ms: 5_000,
-                lease_ms: 0,
-            }],
+            entries: vec![ScheduleEntry { pattern: "*".into(), interval_ms: 5_000, lease_ms: 0 }],
         },
         ended: ended.map(str::to_owned),
     }
@@ -65,10 +61,16 @@ fn state(presence: &Presence, at_ms: u64) -> HostState {
 fn three_intervals_without_a_frame_are_stale_but_never_less_than_two_seconds() {
     let mut presence = Presence::default();
     assert!(presence.frame(&frame(1, 0, 20, 1_000), 0, ms(100)));
-    assert_eq!((state(&presence, 3_100), state(&presence, 3_101)), (HostState::Live, HostState::Stale));
+    assert_eq!(
+        (state(&presence, 3_100), state(&presence, 3_101)),
+        (HostState::Live, HostState::Stale)
+    );
     assert_eq!(presence.state(ms(3_101)).2, 3_001);
     presence.frame(&frame(1, 50, 20, 50), 0, ms(4_000));
-    assert_eq!((state(&presence, 6_000), state(&presence, 6_001)), (HostState::Live, HostState::Stale));
+    assert_eq!(
+        (state(&presence, 6_000), state(&presence, 6_001)),
+        (HostState::Live, HostState::Stale)
+    );
     // A one-shot reading does not make the host a faster one.
     presence.frame(&frame(1, 60, 20, 0), 0, ms(7_000));
     assert_eq!(presence.interval_ms(), 50);
@@ -118,7 +120,10 @@ fn an_end_is_an_end_until_the_session_or_another_is_back() {
     // An older session's words change nothing; a new session's do.
     assert!(!presence.record(&record(9, 2_100, Some("its client ended")), ms(2_100)));
     assert!(presence.record(&record(2, 3_000, None), ms(2_200)));
-    assert_eq!((presence.session(), state(&presence, 2_200).eq(&HostState::Ended)), (SessionId(2), false));
+    assert_eq!(
+        (presence.session(), state(&presence, 2_200).eq(&HostState::Ended)),
+        (SessionId(2), false)
+    );
 }
 
 #[test]

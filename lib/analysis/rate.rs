@@ -157,14 +157,18 @@ impl Deriver {
                     step.put(output, value.as_f64());
                 }
                 Op::Rate { slot, output, total } => {
-                    let Some(rate) = self.rate(slot, *value, elapsed_us, &mut step) else { continue };
+                    let Some(rate) = self.rate(slot, *value, elapsed_us, &mut step) else {
+                        continue;
+                    };
                     step.put(output, rate);
                     if let Some(total) = total {
                         *sums[total as usize].get_or_insert(0.0) += rate;
                     }
                 }
                 Op::Busy { slot, output } => {
-                    let Some(rate) = self.rate(slot, *value, elapsed_us, &mut step) else { continue };
+                    let Some(rate) = self.rate(slot, *value, elapsed_us, &mut step) else {
+                        continue;
+                    };
                     step.put(output, percent(rate));
                 }
                 Op::Cpu { slot, group, mode, output } => {

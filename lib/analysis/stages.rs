@@ -97,9 +97,8 @@ impl StageRing {
     /// The figures.
     pub(in crate::analysis) fn read(&self, now: Duration) -> Stages {
         let current = now.as_secs();
-        let recent = |slot: &&Slot| {
-            slot.second <= current && current - slot.second < STAGES_WINDOW_S
-        };
+        let recent =
+            |slot: &&Slot| slot.second <= current && current - slot.second < STAGES_WINDOW_S;
         let latency = |stage: Stage| {
             let mut all = Histogram::new();
             for slot in self.slots.iter().filter(recent) {

@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, bounded};
 use super::base::stop::{self, Stopper};
 use super::base::thread::{self, Joined};
 use super::bus::{
-    BATCH_BYTES_MAX, Bus, BusError, Position, Record, StoredRecord, Topic, VALUE_BYTES_MAX,
+    BATCH_BYTES_MAX, Batch, Bus, BusError, Position, Reader, Record, StoredRecord, Topic,
+    VALUE_BYTES_MAX,
 };
 
 /// Far beyond what anything here takes; a test that reaches it has failed.
@@ -50,6 +51,17 @@ fn number_of(record: &StoredRecord) -> u32 {
     u32::from_be_bytes(record.value.as_slice().try_into().unwrap())
 }
 
+/// Reads as a consumer does: what cannot be reached now is tried again.
+fn read(reader: &mut dyn Reader, wait: Duration) -> Batch {
+    loop {
+        match reader.read(wait) {
+            Ok(batch) => return batch,
+            Err(BusError::Unavailable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// Reads and takes a partition in the background, as analysis does.
 struct Taker {
     _stop: Stopper,
@@ -64,7 +76,7 @@ impl Taker {
         let (sender, records) = bounded(100_000);
         let thread = thread::spawn("test-taker", move || {
             while !stop.is_stopped() {
-                let batch = reader.read(Duration::from_millis(50)).unwrap();
+                let batch = read(reader.as_mut(), Duration::from_millis(50));
                 assert_eq!(batch.gap, None);
                 let last = batch.records.last().map(|record| record.offset);
                 for record in batch.records {
@@ -106,7 +118,7 @@ pub(crate) fn has_the_records_when_publish_returns(bus: &dyn Bus) {
     for round in 0..20 {
         publisher.publish(Topic::Metrics, 0, &numbered("h", round..round + 1)).unwrap();
         let mut reader = bus.reader(Topic::Metrics, 0, Position::Offset(round.into()));
-        let batch = reader.read(PATIENCE).unwrap();
+        let batch = read(reader.as_mut(), PATIENCE);
         assert_eq!(batch.records.iter().map(number_of).collect::<Vec<_>>(), [round]);
         assert_eq!((batch.end_offset, batch.gap), (u64::from(round) + 1, None));
     }
@@ -131,13 +143,13 @@ pub(crate) fn gives_back_the_bytes_that_went_in(bus: &dyn Bus) {
 pub(crate) fn tells_how_far_behind_a_reader_is(bus: &dyn Bus) {
     let taker = Taker::start(bus, 0);
     let mut reader = bus.reader(Topic::Metrics, 0, Position::Earliest);
-    let batch = reader.read(Duration::ZERO).unwrap();
+    let batch = read(reader.as_mut(), Duration::ZERO);
     assert_eq!((batch.records.len(), batch.end_offset, batch.gap), (0, 0, None));
     drop(reader);
     bus.publisher().publish(Topic::Metrics, 0, &numbered("h", 0..7)).unwrap();
     taker.take(7);
     let mut reader = bus.reader(Topic::Metrics, 0, Position::Offset(7));
-    let batch = reader.read(Duration::from_millis(20)).unwrap();
+    let batch = read(reader.as_mut(), Duration::from_millis(20));
     assert_eq!((batch.records.len(), batch.end_offset, batch.gap), (0, 7, None));
 }
 
@@ -202,11 +214,12 @@ pub(crate) fn starts_a_reader_again_where_it_was(bus: &dyn Bus) {
     taker.take(50);
     for start in [0, 1, 25, 49] {
         let mut reader = bus.reader(Topic::Metrics, 0, Position::Offset(start));
-        let batch = reader.read(PATIENCE).unwrap();
+        let batch = read(reader.as_mut(), PATIENCE);
         assert_eq!((batch.records[0].offset, batch.gap), (start, None));
     }
     for from in [Position::Earliest, Position::SinceMs(1)] {
-        let batch = bus.reader(Topic::Metrics, 0, from).read(PATIENCE).unwrap();
+        let mut reader = bus.reader(Topic::Metrics, 0, from);
+        let batch = read(reader.as_mut(), PATIENCE);
         assert_eq!((batch.records[0].offset, batch.gap), (0, None));
     }
 }
@@ -216,7 +229,7 @@ pub(crate) fn reports_a_gap_when_the_offset_is_of_another_run(bus: &dyn Bus) {
     bus.publisher().publish(Topic::Metrics, 0, &numbered("h", 0..3)).unwrap();
     taker.take(3);
     let mut reader = bus.reader(Topic::Metrics, 0, Position::Offset(1_000));
-    let batch = reader.read(PATIENCE).unwrap();
+    let batch = read(reader.as_mut(), PATIENCE);
     assert_eq!(batch.gap, Some((1_000, 1_000)));
     assert_eq!(batch.records.iter().map(number_of).collect::<Vec<_>>(), [0, 1, 2]);
 }
@@ -244,12 +257,12 @@ pub(crate) fn keeps_partitions_apart(bus: &dyn Bus) {
 pub(crate) fn wakes_a_reader_that_waits(bus: &dyn Bus) {
     let mut reader = bus.reader(Topic::Metrics, 0, Position::Earliest);
     // So that it has connected before the record comes.
-    assert_eq!(reader.read(Duration::from_millis(1)).unwrap().records, []);
+    assert_eq!(read(reader.as_mut(), Duration::from_millis(1)).records, []);
     let mut publisher = bus.publisher();
     let publishing = thread::spawn("test-publisher", move || {
         publisher.publish(Topic::Metrics, 0, &numbered("h", 0..1)).unwrap();
     });
-    let batch = reader.read(PATIENCE).unwrap();
+    let batch = read(reader.as_mut(), PATIENCE);
     assert_eq!(batch.records.len(), 1);
     reader.taken(0);
     drop(publishing);
@@ -260,8 +273,8 @@ pub(crate) fn takes_events_that_nobody_reads(bus: &dyn Bus) {
     let mut publisher = bus.publisher();
     publisher.publish(Topic::Events, 0, &numbered("h", 0..3)).unwrap();
     let mut reader = bus.reader(Topic::Events, 0, Position::Earliest);
-    let records = reader.read(PATIENCE).unwrap().records;
+    let records = read(reader.as_mut(), PATIENCE).records;
     assert!(records.iter().map(number_of).eq(0..3));
     publisher.publish(Topic::Events, 0, &numbered("h", 3..4)).unwrap();
-    assert!(reader.read(PATIENCE).unwrap().records.iter().map(number_of).eq(3..4));
+    assert!(read(reader.as_mut(), PATIENCE).records.iter().map(number_of).eq(3..4));
 }

@@ -1,125 +1,126 @@
 //! Which devices count towards a host's totals, by name: what would be counted twice (a partition
 //! and its disk, a bridge and its ports) or never leaves the machine is left out.
 //!
-//! Two rooms need the same answer: the collectors leave these devices out unless they are told
-//! otherwise, and analysis leaves them out of the totals whatever was collected.
+//! A client asks its kernel too and by default does not even sample the others; this is for the
+//! reader of samples, who has nothing but names, and of which a client may have been told to
+//! include everything. Both functions look at all names of a host together, because what counts
+//! depends on what else is there.
 
-/// Block devices that sit on top of others, or in memory: loop, ram, zram, device mapper, md RAID;
-/// and optical drives. By prefix followed by a number.
-const STACKED_DISKS: [&str; 6] = ["loop", "ram", "zram", "dm-", "md", "sr"];
+/// Block devices on top of others, or drives for removable discs: a word and a number, and
+/// whatever follows (`md0p1`).
+const STACKED_DISKS: [&str; 5] = ["dm-", "md", "md_d", "sr", "fd"];
 
-/// Whole disks whose partitions are the name and a number: `sda` and `sda1`.
-const LETTERED_DISKS: [&str; 4] = ["sd", "hd", "vd", "xvd"];
+/// Block devices in memory and on files: not even where nothing else is left.
+const MEMORY_DISKS: [&str; 3] = ["loop", "ram", "zram"];
 
-/// Whole disks that end in a number, so that their partitions are the name, `p` and a number:
-/// `nvme0n1` and `nvme0n1p2`.
-const NUMBERED_DISKS: [&str; 3] = ["nvme", "mmcblk", "nbd"];
-
-/// Interfaces whose traffic is that of others: containers' ends, bridges, bond masters.
+/// Beginnings of interfaces whose packets another one counts: containers' ends and bridges.
 const STACKED_INTERFACES: [&str; 4] = ["veth", "docker", "br-", "virbr"];
 
-/// Masters and VLANs, recognised by prefix and number: `bond0`, `vlan100`.
+/// Bond masters and VLANs that are a word and a number; `eth0.100` is a VLAN too.
 const NUMBERED_INTERFACES: [&str; 2] = ["bond", "vlan"];
 
-/// Whether a block device of `/proc/diskstats` counts towards the host's total.
+/// The loopback interface; its bytes go nowhere.
+const LOOPBACK: &str = "lo";
+
+/// Which of a host's block devices count. Where no disk remains, volumes and arrays do.
 #[must_use]
-pub fn is_total_disk(name: &str) -> bool {
-    let stacked = STACKED_DISKS.iter().any(|prefix| {
-        name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+pub fn total_disks(names: &[String]) -> Vec<bool> {
+    let begins = |name: &str, words: &[&str]| {
+        let number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+        words.iter().any(|word| name.strip_prefix(word).is_some_and(number))
+    };
+    let never = |name: &str| begins(name, &MEMORY_DISKS) || is_part(name, names);
+    let disk = |name: &String| !never(name) && !begins(name, &STACKED_DISKS);
+    if names.iter().any(disk) {
+        return names.iter().map(disk).collect();
+    }
+    names.iter().map(|name| !never(name)).collect()
+}
+
+/// Which of a host's interfaces count. Where none would, everything but the loopback does: in a
+/// container `eth0` may be all there is, whatever it is made of.
+#[must_use]
+pub fn total_interfaces(names: &[String]) -> Vec<bool> {
+    let numbered = |name: &str| {
+        let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
+        NUMBERED_INTERFACES.iter().any(|word| name.strip_prefix(word).is_some_and(number))
+    };
+    let real = |name: &String| {
+        let stacked = STACKED_INTERFACES.iter().any(|start| name.starts_with(start));
+        !stacked && !numbered(name) && !name.contains('.') && name != LOOPBACK
+    };
+    if names.iter().any(real) {
+        return names.iter().map(real).collect();
+    }
+    names.iter().map(|name| name != LOOPBACK).collect()
+}
+
+/// Whether it is a part of another device of the same host. A name like a partition's without its
+/// disk is a disk: EC2 and containers show an `xvda1` that has no `xvda`.
+fn is_part(name: &str, names: &[String]) -> bool {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    if stem.len() == name.len() {
+        // The boot areas of an eMMC.
+        let areas = ["boot", "rpmb"];
+        return areas.iter().any(|area| is_area(name, area, names));
+    }
+    let is_there = |disk: &str| names.iter().any(|other| other == disk);
+    let digit = |text: &str| text.ends_with(|c: char| c.is_ascii_digit());
+    let lettered = ["sd", "hd", "vd", "xvd", "ub", "dasd"].iter().any(|word| {
+        let letters = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase());
+        stem.strip_prefix(word).is_some_and(letters)
     });
-    !stacked && !is_partition(name)
+    // A disk whose own name ends in a digit has a `p` before the partition's number.
+    let numbered = stem.strip_suffix('p').filter(|disk| digit(disk));
+    lettered && is_there(stem) || numbered.is_some_and(is_there) || is_area(name, "boot", names)
 }
 
-/// Whether a network interface counts towards the host's total.
-#[must_use]
-pub fn is_total_interface(name: &str) -> bool {
-    let stacked = name == "lo"
-        || STACKED_INTERFACES.iter().any(|prefix| name.starts_with(prefix))
-        || NUMBERED_INTERFACES.iter().any(|prefix| numbered(name, prefix));
-    // `eth0.100` is VLAN 100 of eth0; the kernel allows no other use of a dot by default.
-    !stacked && !name.contains('.')
-}
-
-/// Whether an interface is the loopback: what stays out even where nothing else is left.
-#[must_use]
-pub fn is_loopback(name: &str) -> bool {
-    name == "lo"
-}
-
-fn is_partition(name: &str) -> bool {
-    let lettered = LETTERED_DISKS.iter().any(|prefix| {
-        let Some(rest) = name.strip_prefix(prefix) else { return false };
-        let number = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
-        number.len() < rest.len() && is_number(number)
-    });
-    let numbered_disk = NUMBERED_DISKS.iter().any(|prefix| name.starts_with(prefix));
-    let split = name.rsplit_once('p');
-    lettered
-        || numbered_disk
-            && split.is_some_and(|(disk, number)| {
-                disk.ends_with(|c: char| c.is_ascii_digit()) && is_number(number)
-            })
-}
-
-fn numbered(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(is_number)
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+fn is_area(name: &str, area: &str, names: &[String]) -> bool {
+    let card = name.split_once(area).map(|(card, _)| card);
+    card.is_some_and(|card| card.starts_with("mmcblk") && names.iter().any(|other| other == card))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn whole_disks_count_and_what_sits_on_or_in_them_does_not() {
-        for disk in ["sda", "sdaa", "vda", "xvda", "hdc", "nvme0n1", "nvme10n2", "mmcblk0", "nbd0"]
-        {
-            assert!(is_total_disk(disk), "{disk}");
-        }
-        for other in [
-            "sda1",
-            "sdaa12",
-            "vda2",
-            "xvda1",
-            "nvme0n1p1",
-            "mmcblk0p2",
-            "loop0",
-            "ram15",
-            "zram0",
-            "dm-3",
-            "md127",
-            "sr0",
-            "nbd0p1",
-        ] {
-            assert!(!is_total_disk(other), "{other}");
-        }
-        // Names that only look alike.
-        for disk in ["srv", "mdisk", "loopy", "pmem0", "rbd0", "sd"] {
-            assert!(is_total_disk(disk), "{disk}");
-        }
+    #[track_caller]
+    fn check(decide: fn(&[String]) -> Vec<bool>, names: &str, expected: &str) {
+        let names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
+        let counts = decide(&names);
+        let kept = names.iter().zip(counts).filter(|(_, counts)| *counts);
+        let kept: Vec<&str> = kept.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(kept.join(" "), expected);
     }
 
     #[test]
-    fn real_interfaces_count_and_what_carries_their_traffic_again_does_not() {
-        for real in ["eth0", "enp3s0", "eno1", "wlan0", "ens5", "wwan0", "ib0", "bonding", "br0"] {
-            assert!(is_total_interface(real), "{real}");
-        }
-        for other in [
-            "lo",
-            "veth12ab",
-            "docker0",
-            "br-0123abcd",
-            "virbr0",
-            "virbr0-nic",
-            "bond0",
-            "eth0.100",
-            "vlan7",
-        ] {
-            assert!(!is_total_interface(other), "{other}");
-        }
-        assert!(is_loopback("lo") && !is_loopback("lo0"));
+    fn disks_count_and_what_sits_on_or_in_them_does_not() {
+        check(total_disks, "sda sda1 sda12 sdaa sdaa1 vda vda1 xvda xvda2", "sda sdaa vda xvda");
+        check(
+            total_disks,
+            "nvme0n1 nvme0n1p1 nvme10n2 mmcblk0 mmcblk0p1",
+            "nvme0n1 nvme10n2 mmcblk0",
+        );
+        check(total_disks, "mmcblk0 mmcblk0boot0 mmcblk0rpmb nbd0 nbd0p1", "mmcblk0 nbd0");
+        check(total_disks, "sda loop0 ram15 zram0 dm-3 md127 md0p1 sr0 fd0", "sda");
+        check(total_disks, "srv mdisk loopy pmem0 rbd0", "srv mdisk loopy pmem0 rbd0");
+        check(total_disks, "xvda1 xvdb", "xvda1 xvdb");
+    }
+
+    #[test]
+    fn where_no_disk_remains_volumes_count() {
+        check(total_disks, "loop0 ram0 dm-0 dm-1 md0", "dm-0 dm-1 md0");
+        check(total_disks, "loop0", "");
+    }
+
+    #[test]
+    fn interfaces_count_where_packets_leave_the_machine() {
+        check(
+            total_interfaces,
+            "lo eth0 enp3s0 wlan0 veth12 docker0 br-0a virbr0-nic bond0 eth0.100 vlan7 br0",
+            "eth0 enp3s0 wlan0 br0",
+        );
+        check(total_interfaces, "lo veth0 bond0", "veth0 bond0");
+        check(total_interfaces, "lo", "");
     }
 }

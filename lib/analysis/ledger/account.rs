@@ -168,7 +168,10 @@ impl Account {
         let ranges = record.acked.iter().copied().chain(dropped.clone()).chain([below_first]);
         let top = ranges.map(|range| range.1).max().unwrap_or(0).max(record.sampled_through);
         if top > SEQ_MAX {
-            return Err(format!("frame {top} of session {}: expected at most {SEQ_MAX}", record.session));
+            return Err(format!(
+                "frame {top} of session {}: expected at most {SEQ_MAX}",
+                record.session
+            ));
         }
         self.heard = self.heard.max(now);
         self.top = self.top.max(top);
@@ -346,7 +349,10 @@ impl Account {
             (None, Some(reason)) => reason,
             (None, None) => return None,
         };
-        Some(format!("{words}; tail unknown: nobody can tell what it sampled after frame {}", self.top))
+        Some(format!(
+            "{words}; tail unknown: nobody can tell what it sampled after frame {}",
+            self.top
+        ))
     }
 
     /// Keeps every set under its bound: what lies lowest is counted once and for all.

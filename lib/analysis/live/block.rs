@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn rows_come_back_as_they_were() {
-        let one: Vec<Row> = (1..=32).map(|seq| row(seq, &[("a", seq as f64), ("b", 0.1)])).collect();
+        let one: Vec<Row> =
+            (1..=32).map(|seq| row(seq, &[("a", seq as f64), ("b", 0.1)])).collect();
         let block = Block::seal(&one);
         assert_eq!(block.open(), one);
         assert_eq!(block.layouts.len(), 1, "equal layouts are kept once");

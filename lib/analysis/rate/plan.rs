@@ -5,13 +5,13 @@
 //! | `cpu_seconds_total{mode}` | `cpu_usage_percent`, `cpu_mode_percent{mode}` |
 //! | `cpu_core_seconds_total{cpu,mode}` | `cpu_core_usage_percent{cpu}` |
 //! | `memory_total_bytes`, `memory_available_bytes` | themselves, `memory_used_bytes`, `memory_used_percent` |
-//! | `disk_io_seconds_total{device}` | `disk_busy_percent{device}` |
+//! | `disk_busy_seconds_total{device}` | `disk_busy_percent{device}` |
 //! | any other `x_total` | `x_per_second`, labels kept; `disk_written_bytes` says `disk_write_bytes` |
 //! | bytes of disks and interfaces | and their sums without the devices of [`filter`] |
 //! | `processes` | `process_count` |
 //! | any other gauge | itself |
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::analysis::view::SUMMARY_COLUMNS;
@@ -38,14 +38,11 @@ const TOTALS: [(&str, u32); 4] = [
     ("network_transmit_bytes_total", NETWORK_TRANSMIT),
 ];
 
-/// Time during which a disk had something to do (`/proc/diskstats` field 10).
-const BUSY: &str = "disk_io_seconds_total";
+/// Time during which a disk had something to do.
+const BUSY: &str = "disk_busy_seconds_total";
 
-/// Rates that people know by another name than their counter's.
-const RENAMED: [(&str, &str); 2] = [
-    ("disk_written_bytes_total", "disk_write_bytes_per_second"),
-    ("disk_writes_completed_total", "disk_writes_per_second"),
-];
+/// The rate that people know by another name than its counter's.
+const RENAMED: (&str, &str) = ("disk_written_bytes_total", "disk_write_bytes_per_second");
 
 /// Most derived names shared between hosts; beyond it each host has its own.
 const POOL_MAX: usize = 65_536;
@@ -157,7 +154,8 @@ impl Plan {
         }
         builder.plan.groups = builder.plan.usages.len();
         if places.len() < layout.len() {
-            builder.plan.kept = Some((places.iter().map(|at| layout[*at].clone()).collect(), places));
+            builder.plan.kept =
+                Some((places.iter().map(|at| layout[*at].clone()).collect(), places));
         }
         builder.plan
     }
@@ -176,6 +174,9 @@ impl Plan {
     }
 }
 
+/// Which of some devices count.
+type Decide = fn(&[String]) -> Vec<bool>;
+
 struct Builder<'a> {
     pool: &'a KeyPool,
     plan: Plan,
@@ -183,29 +184,30 @@ struct Builder<'a> {
     taken: HashSet<SeriesKey>,
     /// Group of each CPU; the machine is the empty name.
     cpus: HashMap<String, u32>,
-    /// For disks, then interfaces: whether no device of the layout passes the filter.
-    all_filtered: [bool; 2],
+    /// Disks and interfaces that count towards the totals.
+    counting: [HashSet<String>; 2],
 }
 
 impl<'a> Builder<'a> {
     fn new(pool: &'a KeyPool, layout: &Layout) -> Self {
         let outputs: Vec<SeriesKey> =
             SUMMARY_COLUMNS.iter().map(|name| pool.share(SeriesKey::plain(name))).collect();
-        let none_passes = |names: [&str; 2], device: &str, passes: fn(&str) -> bool| {
-            !layout
-                .iter()
-                .filter(|key| names.contains(&key.name()))
-                .filter_map(|key| key.label(device))
-                .any(|name| passes(&name))
+        let counting = |totals: &[(&str, u32)], label: &str, decide: Decide| {
+            let of_totals = |key: &&SeriesKey| totals.iter().any(|(name, _)| *name == key.name());
+            let names: BTreeSet<String> =
+                layout.iter().filter(of_totals).filter_map(|key| key.label(label)).collect();
+            let names: Vec<String> = names.into_iter().collect();
+            let counts = decide(&names);
+            names.into_iter().zip(counts).filter(|(_, yes)| *yes).map(|(name, _)| name).collect()
         };
         Self {
             pool,
             taken: outputs.iter().cloned().collect(),
             plan: Plan { layout: layout.clone(), outputs, ..Plan::default() },
             cpus: HashMap::new(),
-            all_filtered: [
-                none_passes([TOTALS[0].0, TOTALS[1].0], "device", filter::is_total_disk),
-                none_passes([TOTALS[2].0, TOTALS[3].0], "interface", filter::is_total_interface),
+            counting: [
+                counting(&TOTALS[..2], "device", filter::total_disks),
+                counting(&TOTALS[2..], "interface", filter::total_interfaces),
             ],
         }
     }
@@ -234,22 +236,20 @@ impl<'a> Builder<'a> {
 
     fn rate(&mut self, key: &SeriesKey, slot: u32, base: &str) -> Op {
         let total = self.total(key);
-        let renamed = RENAMED.iter().find(|(counter, _)| *counter == key.name());
-        let name = renamed.map_or_else(|| format!("{base}_per_second"), |(_, n)| (*n).to_owned());
+        let name = match key.name() {
+            written if written == RENAMED.0 => RENAMED.1.to_owned(),
+            _ => format!("{base}_per_second"),
+        };
         self.give(key, &name, |output| Op::Rate { slot, output, total })
     }
 
     /// The summary column that a counter adds to.
     fn total(&self, key: &SeriesKey) -> Option<u32> {
         let (_, column) = *TOTALS.iter().find(|(name, _)| *name == key.name())?;
-        let counts = if column == DISK_READ || column == DISK_WRITE {
-            let device = key.label("device")?;
-            self.all_filtered[0] || filter::is_total_disk(&device)
-        } else {
-            let interface = key.label("interface")?;
-            let real = filter::is_total_interface(&interface);
-            real || self.all_filtered[1] && !filter::is_loopback(&interface)
-        };
+        let disk = column == DISK_READ || column == DISK_WRITE;
+        let (label, counting) =
+            if disk { ("device", &self.counting[0]) } else { ("interface", &self.counting[1]) };
+        let counts = key.label(label).is_some_and(|name| counting.contains(&name));
         counts.then_some(column)
     }
 
@@ -317,10 +317,9 @@ mod tests {
         assert_eq!(at(DISK_WRITE), "disk_write_bytes_per_second");
         assert_eq!(at(NETWORK_RECEIVE), "network_receive_bytes_per_second");
         assert_eq!(at(NETWORK_TRANSMIT), "network_transmit_bytes_per_second");
-        assert_eq!(SUMMARY_GAUGES.map(|(_, column)| at(column)), [
-            "process_count",
-            "load1",
-            "uptime_seconds"
-        ]);
+        assert_eq!(
+            SUMMARY_GAUGES.map(|(_, column)| at(column)),
+            ["process_count", "load1", "uptime_seconds"]
+        );
     }
 }

@@ -158,7 +158,7 @@ fn every_other_series_has_its_name() {
             ("context_switches_total", 500 * at),
             ("network_receive_errors_total{interface=\"eth0\"}", at),
             ("disk_reads_total{device=\"sda\"}", 8 * at),
-            ("disk_io_seconds_total{device=\"sda\"}", 3 * at),
+            ("disk_busy_seconds_total{device=\"sda\"}", 3 * at),
             ("cpu_usage_percent", 77),
             ("x_total{a=\"q\\\"\\\\\"}", at),
         ])

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::throttle::Throttle;
+
 use super::super::{Batch, BusError, Position, Reader, StoredRecord, Topic};
 use super::fault::Fault;
 use super::link::Link;
@@ -22,6 +24,9 @@ const FETCH_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// How often an offset is tried with new clients before what is there counts as unreadable.
 const UNREADABLE_TRIES_MAX: u32 = 3;
 
+/// A batch of unreadable records is skipped offset by offset; one line a period tells of it.
+const SKIP_LOG_PERIOD: Duration = Duration::from_secs(10);
+
 /// A place in a partition.
 #[derive(Debug)]
 pub(super) struct KafkaReader {
@@ -36,6 +41,7 @@ pub(super) struct KafkaReader {
     bytes_max: u32,
     unreadable_count: u32,
     gap: Option<(u64, u64)>,
+    skip_log: Throttle,
 }
 
 impl KafkaReader {
@@ -52,6 +58,7 @@ impl KafkaReader {
             bytes_max: FETCH_BYTES_FIRST,
             unreadable_count: 0,
             gap: None,
+            skip_log: Throttle::new(SKIP_LOG_PERIOD),
         }
     }
 
@@ -190,7 +197,10 @@ impl KafkaReader {
 
     fn skip_one(&mut self, why: &str) {
         let offset = self.next;
-        log::warn!("{}: offset {offset} is skipped: {why}", self.place());
+        if let Some(left_out) = self.skip_log.pass() {
+            let before = if left_out > 0 { format!(" ({left_out} before)") } else { String::new() };
+            log::warn!("{}: offset {offset} is skipped{before}: {why}", self.place());
+        }
         self.shared.counts.skipped_offsets.increment();
         self.add_gap(offset, offset);
         self.next += 1;

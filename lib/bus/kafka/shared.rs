@@ -79,3 +79,36 @@ impl Drop for Shared {
         threads.drain(..).for_each(Joined::abandon);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Real;
+    use crate::base::{stop, thread};
+    use crossbeam_channel::bounded;
+
+    #[test]
+    fn given_up_threads_are_counted_bounded_and_forgotten_when_they_end() {
+        let (_stopper, stop) = stop::pair();
+        let config = KafkaConfig::new(vec!["localhost:9094".to_owned()]);
+        let shared = Shared::new(config, Real::shared(), stop);
+        let (hang, hanging) = bounded::<()>(0);
+        let (ended, all_ended) = bounded::<()>(0);
+        for count in 0..ABANDONED_MAX {
+            assert!(shared.has_room(), "{count}");
+            let (hanging, ended) = (hanging.clone(), ended.clone());
+            let thread = thread::spawn("test-hang", move || {
+                let _ = hanging.recv();
+                drop(ended);
+            });
+            shared.abandon(thread.unwrap());
+        }
+        assert!(!shared.has_room());
+        assert_eq!(shared.counts.abandoned_threads.get(), ABANDONED_MAX as u64);
+        drop((hang, ended));
+        let _ = all_ended.recv();
+        while !shared.has_room() {
+            std::thread::yield_now();
+        }
+    }
+}

@@ -128,6 +128,8 @@ fn a_killed_broker_loses_nothing_that_was_acknowledged() {
             thread::spawn("test-publisher", publish).unwrap()
         })
         .collect();
+    // Dropped before the threads are joined, also when something below fails.
+    let stopped_first = stopper;
 
     let mut through = HashMap::new();
     let mut until_acked = |batches: usize| {
@@ -144,7 +146,7 @@ fn a_killed_broker_loses_nothing_that_was_acknowledged() {
     let before = until_acked(acks.len());
     let after = until_acked(200);
     assert!(after.values().sum::<u32>() > before.values().sum::<u32>(), "it went on");
-    drop(stopper);
+    drop(stopped_first);
     drop(publishing);
     let through = until_acked(acks.len());
 

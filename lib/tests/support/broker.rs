@@ -4,15 +4,15 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait;
 
-/// How long a killed process may take to be gone.
-const KILL_LIMIT: Duration = Duration::from_secs(30);
+/// How long a signalled process may take to be gone, or to stand still.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(30);
 
 static BROKERS: AtomicU32 = AtomicU32::new(0);
 
@@ -67,7 +67,11 @@ impl Broker {
     pub fn kill(&mut self) {
         if let Some(pid) = self.pid.take() {
             let _ = kill_process(pid, Signal::KILL);
-            wait::until("the killed broker's end", KILL_LIMIT, || (!is_running(pid)).then_some(()));
+            wait::until("the killed broker's end", SIGNAL_LIMIT, || {
+                // The first thread may be gone while others still hold the port.
+                let ended = states(pid).iter().all(|state| *state == 'Z') && self.is_port_free();
+                ended.then_some(())
+            });
         }
     }
 
@@ -80,11 +84,19 @@ impl Broker {
     /// Stops its process without ending it (SIGSTOP): connections stay, nothing answers.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        let pid = self.pid.expect("a running broker");
+        wait::until("the broker's standstill", SIGNAL_LIMIT, || {
+            states(pid).iter().all(|state| *state == 'T').then_some(())
+        });
     }
 
     /// Lets it go on (SIGCONT).
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    fn is_port_free(&self) -> bool {
+        TcpListener::bind(("127.0.0.1", self.port)).is_ok()
     }
 
     fn signal(&self, signal: Signal) {
@@ -132,19 +144,27 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
-/// A zombie has ended, although its parent has not noticed.
-fn is_running(pid: Pid) -> bool {
-    if test_kill_process(pid).is_err() {
-        return false;
-    }
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("").starts_with('Z'))
+/// The state of each thread: `S`, `R`, `T` (stopped), `Z` (ended), ...; none when the process is
+/// gone.
+fn states(pid: Pid) -> Vec<char> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    let stats = tasks.into_iter().flatten().flatten().map(|task| task.path().join("stat"));
+    stats
+        .filter_map(|stat| std::fs::read_to_string(stat).ok())
+        .filter_map(|stat| stat.rsplit(") ").next().and_then(|rest| rest.chars().next()))
+        .collect()
 }
 
-/// A port below the range that outgoing connections get, so that it is still free after a restart.
+/// A port below the range that outgoing connections get, so that it is still free after a restart;
+/// never the same twice in this process, and processes begin at different places.
 fn free_port() -> u16 {
-    let first = 10_300 + u16::try_from(std::process::id() % 9_000).unwrap_or(0) * 2;
-    (first..30_000)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a free port")
+    static USED: AtomicU16 = AtomicU16::new(0);
+    let first = 10_300 + u16::try_from(std::process::id() % 600).unwrap_or(0) * 32;
+    loop {
+        let port = first + USED.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

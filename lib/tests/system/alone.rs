@@ -14,7 +14,16 @@ fn shows_this_machine_within_seconds_and_stops_on_request() {
     let mut monitor = Program::start(
         "monitor",
         &scratch.0,
-        &["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--host", "me", "--data", &data],
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--grpc-listen",
+            "127.0.0.1:0",
+            "--host",
+            "me",
+            "--data",
+            &data,
+        ],
     );
     let page = monitor.address("page on ");
     let first = wait::until("a first value", Duration::from_secs(20), || {
@@ -24,7 +33,8 @@ fn shows_this_machine_within_seconds_and_stops_on_request() {
     eprintln!("first value {:.2} s after the start", first.as_secs_f64());
 
     let grpc = monitor.address("listening on ").to_string();
-    let guest = Program::start("monitor-client", &scratch.0, &["--server", &grpc, "--host", "guest"]);
+    let guest =
+        Program::start("monitor-client", &scratch.0, &["--server", &grpc, "--host", "guest"]);
     wait::until("the guest's CPU", Duration::from_secs(20), || {
         let metrics = http::json(page, "/api/metrics")?;
         (samples(&metrics, "guest", "cpu").len() > 2).then_some(())

@@ -33,7 +33,8 @@ fn every_flag_is_an_environment_variable() {
         let mut closed = true;
         for line in help.lines() {
             let text = line.trim_start();
-            let declares = text.starts_with("--") || (text.starts_with('-') && text.contains(", --"));
+            let declares =
+                text.starts_with("--") || (text.starts_with('-') && text.contains(", --"));
             if declares {
                 if !closed {
                     without.push(flag.clone());
@@ -70,7 +71,9 @@ fn wrong_flags_say_what_was_expected() {
 fn once_prints_a_reading_that_prometheus_takes() {
     let (ok, text, words) = run("monitor-client", &["--once"]);
     assert!(ok, "{words}");
-    for metric in ["cpu_seconds_total", "memory_available_bytes", "processes ", "load1", "uptime_seconds"] {
+    for metric in
+        ["cpu_seconds_total", "memory_available_bytes", "processes ", "load1", "uptime_seconds"]
+    {
         assert!(text.contains(metric), "{metric} is missing in\n{text}");
     }
 }

@@ -1,0 +1,1 @@
+//! A ledger that cannot see a fault proves nothing.
