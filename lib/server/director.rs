@@ -22,25 +22,17 @@ const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
 pub struct Orders {
     /// Interval of everything that has no entry of its own.
     pub interval: Duration,
-    /// Intervals by pattern of collector or metric name; zero is off. See [`parse_schedule`].
+    /// Intervals by pattern of collector or metric name; zero is off. See [`parse_schedule_entry`].
     pub schedule: Vec<(String, Duration)>,
     /// Metrics to be collected once, when their host says Hello. See [`parse_collect`].
     pub collect: Vec<(String, HostName)>,
 }
 
-/// Reads `cpu=500ms,diskio=5s,uptime=off`.
+/// Reads one entry of a schedule: `cpu=500ms`, `disk_*=5s`, `uptime=off`.
 ///
 /// # Errors
 /// Words that quote the entry and say what was expected.
-pub fn parse_schedule(text: &str) -> Result<Vec<(String, Duration)>, String> {
-    let entries: Vec<&str> = text.split(',').filter(|entry| !entry.is_empty()).collect();
-    if entries.len() >= SCHEDULE_ENTRIES_MAX {
-        return Err(format!("over {} schedule entries", SCHEDULE_ENTRIES_MAX - 1));
-    }
-    entries.into_iter().map(parse_entry).collect()
-}
-
-fn parse_entry(entry: &str) -> Result<(String, Duration), String> {
+pub fn parse_schedule_entry(entry: &str) -> Result<(String, Duration), String> {
     let wrong = |why: &str| Err(format!("'{entry}': {why}; expected NAME=INTERVAL, as cpu=500ms"));
     let Some((pattern, interval)) = entry.split_once('=') else { return wrong("no '='") };
     if !is_pattern(pattern) {
@@ -95,7 +87,15 @@ pub(super) struct Director {
 }
 
 impl Director {
-    pub(super) fn new(orders: &Orders) -> Self {
+    /// # Errors
+    /// What is too much.
+    pub(super) fn new(orders: &Orders) -> Result<Self, String> {
+        if orders.schedule.len().max(orders.collect.len()) >= SCHEDULE_ENTRIES_MAX {
+            return Err(format!(
+                "more than {} entries in the schedule or metrics to collect",
+                SCHEDULE_ENTRIES_MAX - 1
+            ));
+        }
         let entry = |pattern: &str, interval: Duration| ScheduleEntry {
             pattern: pattern.to_owned(),
             interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
@@ -111,7 +111,7 @@ impl Director {
         for (pattern, host) in &orders.collect {
             once.entry(host.clone()).or_default().push(pattern.clone());
         }
-        Self { standing: Schedule { revision: 1, entries }, once }
+        Ok(Self { standing: Schedule { revision: 1, entries }, once })
     }
 
     /// The standing order of a host.
@@ -123,7 +123,7 @@ impl Director {
     /// frame comes at once, and what the operator asked of this host.
     pub(super) fn first(&self, host: &HostName) -> Vec<String> {
         let asked = self.once.get(host).into_iter().flatten().cloned();
-        std::iter::once(EVERYTHING.to_owned()).chain(asked).take(SCHEDULE_ENTRIES_MAX).collect()
+        std::iter::once(EVERYTHING.to_owned()).chain(asked).collect()
     }
 }
 
@@ -134,13 +134,17 @@ mod tests {
     fn orders(schedule: &str, collect: &[&str]) -> Orders {
         Orders {
             interval: Duration::from_secs(1),
-            schedule: parse_schedule(schedule).unwrap(),
+            schedule: schedule
+                .split(',')
+                .filter(|entry| !entry.is_empty())
+                .map(|entry| parse_schedule_entry(entry).unwrap())
+                .collect(),
             collect: collect.iter().map(|text| parse_collect(text).unwrap()).collect(),
         }
     }
 
     fn check(schedule: &str, expected: &[(&str, u32)]) {
-        let standing = Director::new(&orders(schedule, &[])).schedule(&"h".into());
+        let standing = Director::new(&orders(schedule, &[])).unwrap().schedule(&"h".into());
         let entries: Vec<_> = standing
             .entries
             .iter()
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn a_host_collects_everything_once_and_what_was_asked_of_it() {
         let asked = ["cpu_core_seconds_total@Web-1", "load1@web-1", "x@other"];
-        let director = Director::new(&orders("", &asked));
+        let director = Director::new(&orders("", &asked)).unwrap();
         assert_eq!(director.first(&"web-1".into()), ["*", "cpu_core_seconds_total", "load1"]);
         assert_eq!(director.first(&"db-1".into()), ["*"]);
     }
@@ -168,12 +172,12 @@ mod tests {
     #[test]
     fn wrong_orders_are_refused_in_words() {
         for bad in ["cpu", "=1s", "cpu=", "cpu=1", "c pu=1s", "cpu=0s", "cpu=1.5us", "cpu=2d"] {
-            let words = parse_schedule(bad).unwrap_err();
+            let words = parse_schedule_entry(bad).unwrap_err();
             assert!(words.contains("expected NAME=INTERVAL"), "{bad}: {words}");
         }
         for bad in ["cpu", "@web", "cpu@", "cpu@a b"] {
             assert!(parse_collect(bad).unwrap_err().contains("expected"), "{bad}");
         }
-        assert!(parse_schedule(&"cpu=1s,".repeat(300)).is_err());
+        assert!(Director::new(&orders(&"cpu=1s,".repeat(300), &[])).is_err());
     }
 }

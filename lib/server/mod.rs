@@ -37,6 +37,7 @@ mod encode;
 mod forward;
 mod intake;
 mod keeper;
+mod late;
 mod names;
 mod queue;
 mod receive;
@@ -46,7 +47,8 @@ mod stream;
 mod streams;
 
 pub use counts::ServerCounts;
-pub use director::{Orders, parse_collect, parse_interval, parse_schedule};
+pub use director::{Orders, parse_collect, parse_interval, parse_schedule_entry};
+pub use late::LateBus;
 
 use director::Director;
 use forward::Forward;
@@ -83,6 +85,8 @@ pub struct Config {
 pub enum StartError {
     /// The address may not be listened on as things are.
     Policy(String),
+    /// The orders cannot be given.
+    Orders(String),
     /// The kernel refused the address.
     Address {
         /// Which.
@@ -118,11 +122,12 @@ struct Running {
 /// The address is not allowed, in use or not this machine's; threads or gRPC cannot be started.
 pub fn start(config: &Config, bus: Arc<dyn Bus>, clock: SharedClock) -> Result<Handle, StartError> {
     identity::check_listen(config.listen, config.insecure).map_err(StartError::Policy)?;
+    let director = Director::new(&config.orders).map_err(StartError::Orders)?;
     let partitions = bus.partitions(Topic::Metrics).max(1);
     let queues: Vec<_> = (0..partitions).map(|_| Arc::new(Queue::new(QUEUE_BYTES_MAX))).collect();
     let streams = Arc::new(Streams::new(
         &config.name,
-        Director::new(&config.orders),
+        director,
         queues.clone(),
         clock,
         Arc::new(ServerCounts::new()),
@@ -133,6 +138,10 @@ pub fn start(config: &Config, bus: Arc<dyn Bus>, clock: SharedClock) -> Result<H
     // Last: from here on clients come in.
     let intake = Intake::start(config.listen, Arc::clone(&streams))?;
     let address = intake.address;
+    log::info!("listening on {address}");
+    if config.insecure {
+        log::warn!("--insecure: whoever reaches {address} can send frames under any name");
+    }
     let running = Running { intake, keeper, forward };
     Ok(Handle { address, streams, failed, running: Some(running) })
 }
@@ -232,7 +241,7 @@ impl fmt::Debug for Running {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Policy(words) | Self::Grpc(words) => f.write_str(words),
+            Self::Policy(words) | Self::Orders(words) | Self::Grpc(words) => f.write_str(words),
             Self::Address { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 write!(
                     f,
@@ -254,7 +263,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Address { source, .. } | Self::Thread(source) => Some(source),
-            Self::Policy(_) | Self::Grpc(_) => None,
+            Self::Policy(_) | Self::Orders(_) | Self::Grpc(_) => None,
         }
     }
 }

@@ -100,7 +100,8 @@ impl Queue {
     }
 
     /// Takes a session record at once: each session has at most one here
-    /// ([`Session::claim_record`](super::session::Session::claim_record)).
+    /// ([`Session::claim_record`](super::session::Session::claim_record)), and one more when its
+    /// stream ends.
     pub(super) fn push_session(&self, stream: Arc<Stream>, session: SessionId) {
         self.push(self.lock(), Item::Session { stream, session });
     }

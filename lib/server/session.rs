@@ -23,6 +23,12 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Largest frame number: what every reader of JSON can hold exactly (2^53 - 1).
 pub(super) const SEQ_MAX: u64 = (1 << 53) - 1;
 
+/// How a record says that the client took its leave; readers tell by it that nothing more comes.
+const BYE: &str = "bye";
+
+/// How a record says that an earlier session is over and that a later one brings its frames.
+const EARLIER: &str = "its client ended";
+
 /// The client's own words, shared by all records of the session.
 #[derive(Debug)]
 pub(super) struct Described {
@@ -150,7 +156,8 @@ impl Session {
         let book = &mut self.books[0];
         book.sampled_through = book.sampled_through.max(last_seq);
         self.bye = true;
-        self.ended = Some(if reason.is_empty() { "bye" } else { reason }.to_owned());
+        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        self.ended = Some(format!("{BYE}{why}"));
         self.close();
     }
 
@@ -242,7 +249,7 @@ impl Session {
         let ended = if session == own {
             self.ended.clone()
         } else {
-            Some(format!("its client ended; session {own} brings what it left"))
+            Some(format!("{EARLIER}; session {own} brings what it left"))
         };
         let book = self.book(session)?;
         book.record_queued = false;

@@ -3,7 +3,7 @@
 use super::*;
 
 const OWN: SessionId = SessionId(7);
-const EARLIER: SessionId = SessionId(3);
+const OLD: SessionId = SessionId(3);
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -20,7 +20,7 @@ fn session() -> Session {
         catalogue: Vec::new(),
         interval_min_ms: 50,
         window_frames: 300,
-        earlier_sessions: vec![(EARLIER, (40, 50))],
+        earlier_sessions: vec![(OLD, (40, 50))],
         version: "1".into(),
         first_seq: 5,
     };
@@ -48,7 +48,7 @@ fn records_tell_what_is_known_of_each_session() {
     let own = record(&mut session, OWN);
     assert_eq!((own.first_seq, own.sampled_through, own.acked), (5, 6, vec![(5, 5)]));
     assert_eq!((&*own.host, own.ended), ("web-1", None));
-    let earlier = record(&mut session, EARLIER);
+    let earlier = record(&mut session, OLD);
     assert_eq!((earlier.first_seq, earlier.sampled_through), (40, 50));
     assert!(earlier.ended.unwrap().contains("brings what it left"));
     session.bye(9, "");
@@ -60,14 +60,14 @@ fn records_tell_what_is_known_of_each_session() {
 #[test]
 fn acks_name_the_session_unless_it_is_the_own_one() {
     let mut session = session();
-    session.frame_received(EARLIER, 40);
+    session.frame_received(OLD, 40);
     session.frame_received(OWN, 5);
-    session.frame_durable(EARLIER, 40, 1, at(0));
+    session.frame_durable(OLD, 40, 1, at(0));
     session.frame_durable(OWN, 5, 2, at(0));
     let (of, told) = session.take_ack(at(0)).unwrap();
     assert_eq!((of, told.through, told.echo), (None, 5, (5, 2)));
     let (of, told) = session.take_ack(at(0)).unwrap();
-    assert_eq!((of, told.through), (Some(EARLIER), 40));
+    assert_eq!((of, told.through), (Some(OLD), 40));
     assert!(session.take_ack(at(0)).is_none());
 }
 
@@ -75,7 +75,7 @@ fn acks_name_the_session_unless_it_is_the_own_one() {
 fn a_record_has_one_place_in_the_queue() {
     let mut session = session();
     assert!(session.claim_record(OWN) && !session.claim_record(OWN));
-    assert!(session.claim_record(EARLIER) && !session.claim_record(SessionId(99)));
+    assert!(session.claim_record(OLD) && !session.claim_record(SessionId(99)));
     record(&mut session, OWN);
     assert!(session.claim_record(OWN), "free again once it was taken out");
 }
@@ -98,8 +98,8 @@ fn a_refused_frame_is_declared_with_its_reason() {
 fn time_brings_records_pings_and_late_acks() {
     let mut session = session();
     assert_eq!(session.tick(at(9)), Due::default());
-    assert_eq!(session.tick(at(10)).records, [OWN, EARLIER]);
-    record(&mut session, EARLIER);
+    assert_eq!(session.tick(at(10)).records, [OWN, OLD]);
+    record(&mut session, OLD);
     assert_eq!(session.tick(at(20)).records, [OWN], "nothing new of the earlier one");
     assert!(session.tick(at(30)).ping);
     assert!(!session.tick(at(31)).ping);

@@ -179,13 +179,15 @@ impl Streams {
         }
         drop(state);
         if let Some(host) = host {
-            self.queue_of(&host).leave_line(stream);
+            let queue = self.queue_of(&host);
+            queue.leave_line(stream);
             let mut registry = self.lock();
             let decisions = registry.names.left(&host, stream.id);
             self.apply(registry, decisions);
             if welcomed {
                 log::info!("{host}: stream from {} ended: {words}", stream.peer);
-                ids.into_iter().for_each(|session| self.publish_record(stream, session));
+                // Even if one waits already: the last word comes after the last frames.
+                ids.into_iter().for_each(|id| queue.push_session(Arc::clone(stream), id));
             }
         } else {
             log::debug!("stream from {} ended: {words}", stream.peer);

@@ -53,7 +53,7 @@ pub fn config() -> Config {
         name: "here".into(),
         orders: Orders {
             interval: Duration::from_secs(1),
-            schedule: server::parse_schedule("cpu=500ms").unwrap(),
+            schedule: vec![server::parse_schedule_entry("cpu=500ms").unwrap()],
             collect: vec![server::parse_collect("cpu_core_seconds_total@asked").unwrap()],
         },
     }

@@ -1,16 +1,19 @@
 //! Acks only after durable; the bus behind, failing, refusing; nothing lost, nothing unbounded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use realtime_monitor::base::clock::Real;
 use realtime_monitor::base::thread;
 use realtime_monitor::bus::BusError;
 use realtime_monitor::metric::Declaration;
+use realtime_monitor::server::{self, LateBus};
 use realtime_monitor::wire::message::{FromClient, Status, ToClient};
 
-use crate::Bench;
-use crate::bus::Fault;
-use crate::peer::{self, Event};
+use crate::bus::{Fault, ScriptedBus, Shared};
+use crate::peer::{self, Event, LIMIT, Peer};
 use crate::support::wait;
+use crate::{Bench, config};
 
 fn unavailable() -> Fault {
     Fault::Error(BusError::Unavailable { what: "nobody there".into() })
@@ -75,6 +78,22 @@ fn an_unusable_bus_is_reported_and_tried_again() {
     peer.send_frame(1);
     peer.expect_ack(1);
     assert_eq!(bench.server.as_ref().unwrap().failed().try_recv(), Ok(words));
+}
+
+#[test]
+fn a_server_listens_before_its_bus_is_there() {
+    let late = LateBus::new(4, 1);
+    let clock = Real::shared();
+    let server = server::start(&config(), Arc::new(late.clone()), clock).unwrap();
+    let mut peer = Peer::welcome(&peer::environment(), server.address(), "web-1");
+    peer.send_frames(1..=3);
+    crate::wait::until("a try without the bus", LIMIT, || {
+        (server.counts().publish_retries.get() > 0).then_some(())
+    });
+    let bus = ScriptedBus::new();
+    late.arrive(Arc::new(Shared(Arc::clone(&bus))));
+    peer.expect_ack(3);
+    assert_eq!(bus.seqs("web-1"), [1, 2, 3]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_goodbye_is_acknowledged_at_once_and_recorded() {
     bench.wait_for("streams_ended_total", 1);
     bench.wait_for("session_records_published_total", 3);
     let last = bench.bus.sessions().pop().unwrap();
-    assert_eq!((last.ended.as_deref(), last.sampled_through), (Some("SIGTERM"), 15));
+    assert_eq!((last.ended.as_deref(), last.sampled_through), (Some("bye: SIGTERM"), 15));
     assert_eq!(last.acked, [(1, 15)]);
 }
 

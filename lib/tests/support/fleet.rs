@@ -68,7 +68,7 @@ struct Host {
     encoder: FrameEncoder,
     out: mpsc::Sender<proto::CommandResponse>,
     layout: Layout,
-    /// A stream that is not yet connected ends with its channel.
+    /// Dropped before the connection is up, it would take the call with it.
     _client: Client,
 }
 
@@ -220,15 +220,8 @@ fn open(
             counts.ended.fetch_add(1, Ordering::Relaxed);
         }
     });
-    Host {
-        session,
-        start: Instant::now(),
-        seq: 0,
-        encoder,
-        out,
-        layout: layout.clone(),
-        _client: client,
-    }
+    let layout = layout.clone();
+    Host { session, start: Instant::now(), seq: 0, encoder, out, layout, _client: client }
 }
 
 fn take(

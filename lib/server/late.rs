@@ -1,0 +1,105 @@
+//! A bus that has not been reached yet.
+//!
+//! A server listens before its broker answers: clients are welcome and held back, and their frames
+//! flow the moment the broker is there, instead of when each client happens to try again.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::bus::{Batch, Bus, BusError, Position, Publisher, Reader, Record, Topic};
+
+/// What a call is told before the bus has arrived.
+const NOT_YET: &str = "the bus has not been reached yet";
+
+/// Stands in for a bus until it arrives. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LateBus {
+    metrics_partitions: u32,
+    events_partitions: u32,
+    arrived: Arc<OnceLock<Arc<dyn Bus>>>,
+}
+
+#[derive(Debug)]
+struct LatePublisher {
+    bus: LateBus,
+    real: Option<Box<dyn Publisher>>,
+}
+
+#[derive(Debug)]
+struct LateReader {
+    bus: LateBus,
+    topic: Topic,
+    partition: u32,
+    from: Position,
+    real: Option<Box<dyn Reader>>,
+}
+
+impl LateBus {
+    /// For a bus that will have as many partitions of its topics.
+    #[must_use]
+    pub fn new(metrics_partitions: u32, events_partitions: u32) -> Self {
+        Self { metrics_partitions, events_partitions, arrived: Arc::default() }
+    }
+
+    /// The bus is there; the first one counts.
+    pub fn arrive(&self, bus: Arc<dyn Bus>) {
+        let _ = self.arrived.set(bus);
+    }
+}
+
+impl Bus for LateBus {
+    fn partitions(&self, topic: Topic) -> u32 {
+        match topic {
+            Topic::Metrics => self.metrics_partitions,
+            Topic::Events => self.events_partitions,
+        }
+    }
+
+    fn publisher(&self) -> Box<dyn Publisher> {
+        Box::new(LatePublisher { bus: self.clone(), real: None })
+    }
+
+    fn reader(&self, topic: Topic, partition: u32, from: Position) -> Box<dyn Reader> {
+        Box::new(LateReader { bus: self.clone(), topic, partition, from, real: None })
+    }
+}
+
+impl Publisher for LatePublisher {
+    fn publish(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        records: &[Record],
+    ) -> Result<(), BusError> {
+        if self.real.is_none() {
+            self.real = self.bus.arrived.get().map(|bus| bus.publisher());
+        }
+        match &mut self.real {
+            Some(real) => real.publish(topic, partition, records),
+            None => Err(unavailable()),
+        }
+    }
+}
+
+impl Reader for LateReader {
+    fn read(&mut self, wait: Duration) -> Result<Batch, BusError> {
+        if self.real.is_none() {
+            let (topic, partition, from) = (self.topic, self.partition, self.from);
+            self.real = self.bus.arrived.get().map(|bus| bus.reader(topic, partition, from));
+        }
+        match &mut self.real {
+            Some(real) => real.read(wait),
+            None => Err(unavailable()),
+        }
+    }
+
+    fn taken(&mut self, offset: u64) {
+        if let Some(real) = &mut self.real {
+            real.taken(offset);
+        }
+    }
+}
+
+fn unavailable() -> BusError {
+    BusError::Unavailable { what: NOT_YET.to_owned() }
+}
