@@ -132,11 +132,11 @@ impl Inspector {
             encode_from_client(&message, encoder).map_or(0, |message| message.compute_size());
         counts.payload_bytes.fetch_add(bytes, Relaxed);
         let interval_us = u64::from(interval_ms) * 1_000;
-        if interval_us > 0 {
-            if *last_us > 0 {
-                let ticks = (elapsed_us.saturating_sub(*last_us) + interval_us / 2) / interval_us;
-                counts.skipped_ticks.fetch_add(ticks.saturating_sub(1), Relaxed);
-            }
+        let since_us = elapsed_us.saturating_sub(*last_us) + interval_us / 2;
+        if let Some(ticks) = since_us.checked_div(interval_us) {
+            // Before the first there was none to be skipped.
+            let skipped = if *last_us == 0 { 0 } else { ticks.saturating_sub(1) };
+            counts.skipped_ticks.fetch_add(skipped, Relaxed);
             *last_us = elapsed_us;
         }
     }

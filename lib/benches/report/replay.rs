@@ -185,7 +185,8 @@ impl Reader for MadeUpReader {
     }
 
     fn taken(&mut self, offset: u64) {
-        while let Some((_, records)) = self.waiting.pop_front_if(|(last, _)| *last <= offset) {
+        while self.waiting.front().is_some_and(|(last, _)| *last <= offset) {
+            let records = self.waiting.pop_front().map_or(0, |(_, records)| records);
             self.read.fetch_add(records, Relaxed);
         }
     }
