@@ -31,6 +31,7 @@ use crate::bus::{Bus, Topic};
 use crate::identity;
 
 mod account;
+mod admission;
 mod counts;
 mod director;
 mod encode;

@@ -15,6 +15,8 @@
 mod acks;
 #[path = "stream/bus.rs"]
 mod bus;
+#[path = "stream/client.rs"]
+mod client;
 #[path = "stream/ends.rs"]
 mod ends;
 #[path = "stream/names.rs"]
@@ -62,18 +64,18 @@ pub fn config() -> Config {
 impl Bench {
     /// On the real clock.
     pub fn real() -> Self {
-        Self::start(Real::shared())
+        Self::start(&config(), ScriptedBus::new(), Real::shared())
     }
 
     /// On a clock that the test moves.
     pub fn scripted() -> (Self, Arc<Scripted>) {
         let clock = Scripted::new(1_000_000_000);
-        (Self::start(Arc::clone(&clock) as SharedClock), clock)
+        let bench = Self::start(&config(), ScriptedBus::new(), Arc::clone(&clock) as SharedClock);
+        (bench, clock)
     }
 
-    fn start(clock: SharedClock) -> Self {
-        let bus = ScriptedBus::new();
-        let server = server::start(&config(), Arc::new(Shared(Arc::clone(&bus))), clock).unwrap();
+    pub fn start(config: &Config, bus: Arc<ScriptedBus>, clock: SharedClock) -> Self {
+        let server = server::start(config, Arc::new(Shared(Arc::clone(&bus))), clock).unwrap();
         let (counts, address) = (server.counts(), server.address());
         Self { bus, counts, address, server: Some(server), environment: peer::environment() }
     }

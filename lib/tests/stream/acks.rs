@@ -254,8 +254,12 @@ fn a_clock_far_ahead_is_corrected_and_flagged() {
 #[test]
 fn five_hundred_streams_at_once() {
     let bench = Bench::real();
-    let mut peers: Vec<_> = (0..500).map(|number| bench.silent(&format!("h{number}"))).collect();
-    peers.iter_mut().for_each(peer::Peer::hello);
+    let mut peers = Vec::new();
+    for number in 0..500 {
+        let mut peer = bench.silent(&format!("h{number}"));
+        peer.hello();
+        peers.push(peer);
+    }
     for peer in &mut peers {
         peer.expect_welcome();
     }
@@ -263,9 +267,7 @@ fn five_hundred_streams_at_once() {
         peers.iter_mut().for_each(|peer| peer.send_frame(seq));
     }
     for peer in &mut peers {
-        let (session, reason) = (peer.session, String::new());
-        let _ = session;
-        peer.send(&FromClient::Bye { last_seq: 20, reason });
+        peer.send(&FromClient::Bye { last_seq: 20, reason: String::new() });
         loop {
             match peer.next() {
                 Event::Message(ToClient::Ack(ack)) if ack.through == 20 => break,
