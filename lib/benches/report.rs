@@ -160,7 +160,9 @@ fn main() -> ExitCode {
 }
 
 fn report(settings: &Settings) -> ExitCode {
-    let chosen: Vec<_> = MEASUREMENTS.iter().filter(|one| settings.chooses(one.name)).collect();
+    let names: Vec<_> = MEASUREMENTS.iter().map(|one| one.name).collect();
+    let chosen: Vec<_> =
+        MEASUREMENTS.iter().filter(|one| settings.chooses(one.name, &names)).collect();
     if settings.list || chosen.is_empty() {
         for one in MEASUREMENTS {
             println!("{:18} {}", one.name, one.about);

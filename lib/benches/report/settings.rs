@@ -27,9 +27,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether a measurement is to be made.
-    pub fn chooses(&self, name: &str) -> bool {
-        self.words.is_empty() || self.words.iter().any(|word| name.contains(word.as_str()))
+    /// Whether a measurement is to be made: its whole name, or a part that is nobody's whole name.
+    pub fn chooses(&self, name: &str, names: &[&str]) -> bool {
+        let is_meant = |word: &String| {
+            if names.contains(&word.as_str()) { name == word } else { name.contains(word.as_str()) }
+        };
+        self.words.is_empty() || self.words.iter().any(is_meant)
     }
 }
 
