@@ -13,7 +13,6 @@ use crate::analysis::view::{BusState, STAGES_WINDOW_S};
 use crate::base::backoff::Backoff;
 use crate::base::clock::SharedClock;
 use crate::base::stop::Stop;
-use crate::base::throttle::Throttle;
 use crate::bus::{Batch, Bus, BusError, Position, Reader, Topic, partition_of};
 
 /// How long one read waits for records; also how long stopping may take.
@@ -22,9 +21,6 @@ const READ_WAIT: Duration = Duration::from_millis(250);
 /// Pauses between failed reads.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_CAP: Duration = Duration::from_secs(5);
-
-/// At most one line about a bus that fails in this time.
-const LOG_PERIOD: Duration = Duration::from_secs(30);
 
 /// So many records behind the end, a reader that was there before is catching up again: 10 s of
 /// 1,000 hosts at 1 Hz.
@@ -52,7 +48,6 @@ pub(in crate::analysis) struct Consumer {
     shared: Arc<Shared>,
     standing: Arc<Standing>,
     time: SteadyClock,
-    failing: Throttle,
     /// Until this offset, what is read was written before the start or before a failure.
     catch_up_to: Option<u64>,
     at_end: bool,
@@ -125,7 +120,6 @@ impl Consumer {
             shared,
             standing,
             time,
-            failing: Throttle::new(LOG_PERIOD),
             catch_up_to: None,
             at_end: false,
             partitions: bus.partitions(topic),
@@ -208,7 +202,7 @@ impl Consumer {
             return;
         }
         self.standing.set(self.partition, BusState::Down { detail: error.to_string() });
-        if let Some(left_out) = self.failing.pass() {
+        if let Some(left_out) = self.shared.bus_failures.pass() {
             let partition = self.partition;
             log::warn!(
                 "reading partition {partition}: {error}; trying again \

@@ -22,6 +22,9 @@ use crate::wire::json::{FrameRecord, Record, RecordDecoder, SessionRecord};
 /// At most one line about bad records in this time.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
+/// At most one line about a bus that fails in this time.
+const BUS_LOG_PERIOD: Duration = Duration::from_secs(30);
+
 /// What all consumers share.
 #[derive(Debug)]
 pub(in crate::analysis) struct Shared {
@@ -31,6 +34,8 @@ pub(in crate::analysis) struct Shared {
     stages: Mutex<StageRing>,
     live_bytes_max: u64,
     bad_records: Throttle,
+    /// One line for all partitions: they fail together.
+    pub(in crate::analysis) bus_failures: Throttle,
 }
 
 /// When and how a batch was read.
@@ -66,6 +71,7 @@ impl Shared {
             stages: Mutex::default(),
             live_bytes_max,
             bad_records: Throttle::new(LOG_PERIOD),
+            bus_failures: Throttle::new(BUS_LOG_PERIOD),
         }
     }
 
