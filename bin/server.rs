@@ -12,9 +12,9 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use crossbeam_channel::select;
 use realtime_monitor::base::{clock::Real, stop};
-use realtime_monitor::bus::BusError;
 use realtime_monitor::bus::kafka::{EVENTS_PARTITIONS, KafkaBus};
-use realtime_monitor::server::{self, LateBus};
+use realtime_monitor::bus::{BusError, LateBus};
+use realtime_monitor::server;
 
 /// Forwards the streams of monitored hosts into Kafka
 #[derive(Debug, Parser)]
@@ -44,7 +44,7 @@ fn run(flags: flags::ServerFlags) -> anyhow::Result<()> {
     let clock = Real::shared();
     let late = LateBus::new(kafka.partitions, EVENTS_PARTITIONS);
     let server = server::start(&config, Arc::new(late.clone()), Arc::clone(&clock))?;
-    let bus = match KafkaBus::connect_with_retry(&kafka, &clock, &stop) {
+    let bus = match KafkaBus::connect_with_retry(&kafka, &clock, &stop, &|why| late.fail(why)) {
         Ok(bus) => bus,
         Err(BusError::Stopped) => return Ok(()),
         Err(error) => return Err(error.into()),

@@ -90,6 +90,7 @@ impl View for Service {
         let panics = Count {
             name: "process_panics_total",
             help: "Faults in this program that were contained; please report them.",
+            is_fault: true,
             value: panics_total(),
         };
         let mut all = counts.read();

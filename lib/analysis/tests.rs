@@ -316,8 +316,9 @@ fn a_new_session_shows_nothing_of_the_old_one() {
 
 #[test]
 fn other_rooms_counts_are_among_the_counts() {
-    let other =
-        || vec![crate::base::counter::Counter::new("other_total", "Of another room.").read()];
+    let other = || {
+        vec![crate::base::counter::Counter::new("other_total", "Of another room.", false).read()]
+    };
     let counts = CountSources(vec![Arc::new(other)]);
     let room = room_with(Config { counts, ..config() });
     assert_eq!(room.count("other_total"), 0);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counter {
     name: &'static str,
     help: &'static str,
+    is_fault: bool,
     value: AtomicU64,
 }
 
@@ -21,6 +22,8 @@ pub struct Count {
     pub name: &'static str,
     /// One sentence for people.
     pub help: &'static str,
+    /// It counts what went wrong or got lost, so people are shown it whenever it is not zero.
+    pub is_fault: bool,
     /// Value when it was read.
     pub value: u64,
 }
@@ -28,8 +31,8 @@ pub struct Count {
 impl Counter {
     /// A counter at zero.
     #[must_use]
-    pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, value: AtomicU64::new(0) }
+    pub const fn new(name: &'static str, help: &'static str, is_fault: bool) -> Self {
+        Self { name, help, is_fault, value: AtomicU64::new(0) }
     }
 
     /// One more.
@@ -56,14 +59,27 @@ impl Counter {
     /// Name, help and value.
     #[must_use]
     pub fn read(&self) -> Count {
-        Count { name: self.name, help: self.help, value: self.get() }
+        Count { name: self.name, help: self.help, is_fault: self.is_fault, value: self.get() }
     }
 }
 
-/// Declares a struct of counters with a constructor and a list.
+/// The word `fault` behind a counter of [`counters!`](crate::counters).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! is_fault {
+    () => {
+        false
+    };
+    (fault) => {
+        true
+    };
+}
+
+/// Declares a struct of counters with a constructor and a list. A counter of what went wrong or
+/// got lost is marked with `fault`.
 #[macro_export]
 macro_rules! counters {
-    ($(#[$doc:meta])* $vis:vis struct $name:ident { $($field:ident: $metric:literal, $help:literal;)+ }) => {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident { $($field:ident: $metric:literal, $help:literal $(, $fault:ident)?;)+ }) => {
         $(#[$doc])*
         #[derive(Debug)]
         $vis struct $name {
@@ -74,7 +90,11 @@ macro_rules! counters {
             /// All of them at zero.
             #[must_use]
             $vis const fn new() -> Self {
-                Self { $($field: $crate::base::counter::Counter::new($metric, $help),)+ }
+                Self { $($field: $crate::base::counter::Counter::new(
+                    $metric,
+                    $help,
+                    $crate::is_fault!($($fault)?),
+                ),)+ }
             }
 
             /// All of them as they stand now, in the order in which they were declared.
@@ -97,7 +117,7 @@ mod tests {
     counters! {
         struct TestCounts {
             frames_in: "test_frames_in_total", "Frames that came in.";
-            queued: "test_queued_frames", "Frames waiting.";
+            queued: "test_queued_frames", "Frames waiting.", fault;
         }
     }
 
@@ -109,5 +129,7 @@ mod tests {
         counts.queued.set(2);
         let read: Vec<_> = counts.read().iter().map(|count| (count.name, count.value)).collect();
         assert_eq!(read, [("test_frames_in_total", 5), ("test_queued_frames", 2)]);
+        let faults: Vec<_> = counts.read().iter().map(|count| count.is_fault).collect();
+        assert_eq!(faults, [false, true]);
     }
 }

@@ -52,7 +52,7 @@ fn number_of(record: &StoredRecord) -> u32 {
 }
 
 /// Reads as a consumer does: what cannot be reached now is tried again.
-fn read(reader: &mut dyn Reader, wait: Duration) -> Batch {
+pub(crate) fn read(reader: &mut dyn Reader, wait: Duration) -> Batch {
     loop {
         match reader.read(wait) {
             Ok(batch) => return batch,

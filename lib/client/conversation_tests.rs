@@ -129,6 +129,19 @@ fn no_welcome_within_ten_seconds_is_the_end() {
 }
 
 #[test]
+fn stopping_before_a_welcome_keeps_to_its_limit() {
+    let mut bench = Bench::new(300);
+    bench.sample(1);
+    let (shared, clock) = (Arc::clone(&bench.shared), Arc::clone(&bench.clock));
+    let mut talk = Conversation::new(&shared, &mut bench.memory, hello(), &USAGE);
+    said(&mut talk);
+    talk.stop(Duration::from_secs(4));
+    assert_eq!((talk.deadline(), talk.check()), (Some(Duration::from_secs(4)), None));
+    clock.advance(Duration::from_secs(4));
+    assert_eq!(talk.check(), Some(Ending::Stopped));
+}
+
+#[test]
 fn another_version_is_a_refusal() {
     let mut bench = Bench::new(300);
     let shared = Arc::clone(&bench.shared);

@@ -7,22 +7,23 @@ crate::counters! {
         frames_sent: "client_frames_sent_total", "Frames handed to a stream, counting those sent again.";
         frames_sent_again: "client_frames_sent_again_total", "Frames handed to a stream that were on an earlier one.";
         frames_acked: "client_frames_acked_total", "Frames that an ack covered.";
-        frames_dropped: "client_frames_dropped_total", "Frames dropped for want of room.";
+        frames_dropped: "client_frames_dropped_total", "Frames dropped for want of room.", fault;
         frames_waiting: "client_frames_waiting", "Frames waiting for an ack.";
         buffer_used: "client_buffer_bytes", "Memory that the waiting frames take.";
-        declarations_forgotten: "client_declarations_forgotten_total", "Dropped ranges whose declaration was forgotten.";
-        ticks_skipped: "client_ticks_skipped_total", "Ticks skipped because a reading or a pause outlasted them.";
+        declarations_forgotten: "client_declarations_forgotten_total", "Dropped ranges never declared.", fault;
+        ticks_skipped: "client_ticks_skipped_total", "Ticks skipped because a reading or a pause outlasted them.", fault;
         readings_empty: "client_readings_empty_total", "Readings that gave no sample and no frame.";
-        readings_failed: "client_readings_failed_total", "Readings that panicked; contained.";
+        readings_failed: "client_readings_failed_total", "Readings that panicked; contained.", fault;
         metrics_clamped: "client_metrics_clamped_total", "Metrics ordered faster than --interval-min.";
         connections: "client_connections_total", "Streams that a server welcomed.";
-        connections_failed: "client_connections_failed_total", "Streams that ended before a welcome.";
-        connections_lost: "client_connections_lost_total", "Welcomed streams that ended unasked.";
-        connections_refused: "client_connections_refused_total", "Streams that a server refused by version or name.";
+        connections_failed: "client_connections_failed_total", "Streams that ended before a welcome.", fault;
+        connections_lost: "client_connections_lost_total", "Welcomed streams that ended unasked.", fault;
+        connections_refused: "client_connections_refused_total", "Streams that a server refused by version or name.", fault;
+        uplink_panics: "client_uplink_panics_total", "Streams that a panic of this program ended; contained.", fault;
         messages_unknown: "client_messages_unknown_total", "Messages ignored: of a later version, or not expected now.";
-        acks_beyond: "client_acks_beyond_total", "Acks that spoke of frames never sent.";
-        pings_unanswered: "client_pings_unanswered_total", "Pings left unanswered because too many came at once.";
-        clock_steps: "client_clock_steps_total", "Steps of the server time estimate by over 100 ms.";
-        sampled_log_failures: "client_sampled_log_failures_total", "Lines of --sampled-log that could not be written.";
+        acks_beyond: "client_acks_beyond_total", "Acks that spoke of frames never sent.", fault;
+        pings_unanswered: "client_pings_unanswered_total", "Pings left unanswered because too many came at once.", fault;
+        clock_steps: "client_clock_steps_total", "Steps of the server time estimate by over 100 ms.", fault;
+        sampled_log_failures: "client_sampled_log_failures_total", "Lines of --sampled-log that could not be written.", fault;
     }
 }

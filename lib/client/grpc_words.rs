@@ -41,6 +41,7 @@ const SIGNS: &[(&str, &str)] = &[
     ("ping timeout", "it has stopped answering"),
     ("connection reset", "it has gone"),
     ("socket closed", "it has gone"),
+    ("broken pipe", "it has gone"),
 ];
 
 /// Says which server an ending is about.

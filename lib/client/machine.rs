@@ -46,15 +46,15 @@ impl Machine {
         let arch = uname.machine().to_str().ok();
         let known = [("os", name), ("kernel", Some(&*kernel)), ("arch", arch)];
         for (label, value) in known {
-            let value = value.unwrap_or_default().trim().trim_matches('"');
+            let value = short(value.unwrap_or_default());
             if !value.is_empty() {
-                found.insert(label.to_owned(), value.chars().take(TEXT_LEN_MAX / 4).collect());
+                found.insert(label.to_owned(), value);
             }
         }
         found.extend(labels.iter().map(|(name, value)| (name.clone(), value.clone())));
         Self {
             id_hash: if id.trim().is_empty() { 0 } else { hash(&["machine-id", id.trim()]) },
-            boot_id: read(root, "proc/sys/kernel/random/boot_id").trim().to_owned(),
+            boot_id: short(&read(root, "proc/sys/kernel/random/boot_id")),
             labels: found,
         }
     }
@@ -82,6 +82,12 @@ pub(super) fn hash(words: &[&str]) -> u64 {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     hash
+}
+
+/// Without blanks and quotes around it, and no longer than a message may carry (a character has
+/// at most four bytes).
+fn short(text: &str) -> String {
+    text.trim().trim_matches('"').chars().take(TEXT_LEN_MAX / 4).collect()
 }
 
 /// The text of a file, empty when it cannot be read.

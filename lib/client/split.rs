@@ -94,7 +94,7 @@ mod tests {
         let mut splitter = Splitter::default();
         let usual = reading(60, 30);
         let parts = splitter.split(usual.clone());
-        assert_eq!(parts, [usual.clone()]);
+        assert_eq!((parts.len(), &parts[0]), (1, &usual));
         assert!(Arc::ptr_eq(&parts[0].layout, &usual.layout));
         assert!(splitter.split(reading(0, 1)).is_empty());
     }

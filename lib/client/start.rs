@@ -1,11 +1,14 @@
 //! Starting a client, and the handle whose dropping stops it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::buffer::{BUFFER_BYTES_MIN, Buffer};
 use super::counts::ClientCounts;
@@ -14,11 +17,12 @@ use super::sampled_log::SampledLog;
 use super::sampler::{Sampler, Sampling};
 use super::schedule::Grid;
 use super::shared::Shared;
-use super::uplink;
+use super::uplink::Uplink;
 use super::uplink_setup::Setup;
 use crate::base::clock::SharedClock;
+use crate::base::quantity::format_duration;
 use crate::base::random;
-use crate::base::stop::{self, Stopper};
+use crate::base::stop::{self, Stop, Stopper};
 use crate::base::thread::{self, Joined};
 use crate::metric::{HostName, SessionId};
 use crate::wire::message::{CatalogueEntry, CatalogueMetric};
@@ -29,6 +33,13 @@ const WINDOW: Duration = Duration::from_secs(15);
 
 /// Whatever `--interval-min` says: 20 Hz for 15 s.
 const WINDOW_FRAMES_MIN: u64 = 300;
+
+/// A reading that hangs (a dead file system) must not keep the client from its goodbye.
+const SAMPLER_LIMIT: Duration = Duration::from_millis(200);
+
+/// Four seconds for acks, half a second to close, and gRPC's own threads; with the sampler below
+/// the 5 s that a program may take.
+const UPLINK_LIMIT: Duration = Duration::from_millis(4_750);
 
 /// What a client is told at its start.
 #[derive(Debug, Clone)]
@@ -78,16 +89,55 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A running client. Dropping it stops it: first the sampler, then the uplink, which delivers what
-/// it can within four seconds and names the rest.
+/// A running client. Dropping it stops it, in the order of the fields: first the sampler, then the
+/// uplink, which delivers what it can within four seconds and names the rest.
 #[derive(Debug)]
 pub struct Handle {
-    sampling: Stopper,
-    sampler: Joined,
-    sending: Stopper,
-    uplink: Joined,
+    sampler: Running,
+    uplink: Running,
     session: SessionId,
     counts: Arc<ClientCounts>,
+}
+
+/// A thread and what stops it.
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    stopper: Option<Stopper>,
+    thread: Option<Joined>,
+    /// Closes when the thread ends.
+    ended: Receiver<Infallible>,
+    /// How long it may take to end; then the program goes on without it.
+    limit: Duration,
+}
+
+impl Running {
+    fn start(
+        name: &'static str,
+        limit: Duration,
+        body: impl FnOnce(Stop) + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let ((stopper, stop), (alive, ended)) = (stop::pair(), bounded(0));
+        let body = move || {
+            let _alive = alive;
+            body(stop);
+        };
+        let thread = thread::spawn(name, body).map_err(StartError::Thread)?;
+        Ok(Self { name, stopper: Some(stopper), thread: Some(thread), ended, limit })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stopper.take());
+        let waited = self.ended.recv_timeout(self.limit);
+        let Some(thread) = self.thread.take() else { return };
+        if waited == Err(RecvTimeoutError::Timeout) {
+            let limit = format_duration(self.limit);
+            log::error!("{} hangs: not waited for any longer than {limit}", self.name);
+            thread.abandon();
+        }
+    }
 }
 
 impl Handle {
@@ -105,11 +155,9 @@ impl Handle {
 
     /// Stops; what dropping does, as a word.
     pub fn stop(self) {
-        let Self { sampling, sampler, sending, uplink, .. } = self;
-        drop(sampling);
-        sampler.join();
-        drop(sending);
-        uplink.join();
+        let Self { sampler, uplink, .. } = self;
+        drop(sampler);
+        drop(uplink);
     }
 }
 
@@ -136,15 +184,13 @@ pub fn start(
     let counts = Arc::clone(&shared.counts);
     log::info!("session {session} of host '{}', server {}", config.host, config.server);
 
-    let (sending, stop_sending) = stop::pair();
-    let uplink = uplink::spawn(Arc::clone(&shared), setup, stop_sending)?;
+    let uplink = Uplink::new(Arc::clone(&shared), setup)?;
+    let uplink = Running::start("uplink", UPLINK_LIMIT, move |stop| drop(uplink.run(&stop)))?;
 
     let grid = Grid::of_host(hash(&[&config.host]));
     let sampler = Sampler::new(shared, sampling, grid, config.interval_min, log);
-    let (sampling, stop_sampling) = stop::pair();
-    let sampler = thread::spawn("sampler", move || sampler.run(&stop_sampling))
-        .map_err(StartError::Thread)?;
-    Ok(Handle { sampling, sampler, sending, uplink, session, counts })
+    let sampler = Running::start("sampler", SAMPLER_LIMIT, move |stop| sampler.run(&stop))?;
+    Ok(Handle { sampler, uplink, session, counts })
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

@@ -8,6 +8,7 @@
 //! A sink is never polled after its error: gRPC panics (fault G01). It is kept, untouched, until
 //! the receiving side has told why the stream ended.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -28,7 +29,7 @@ use super::shared::Shared;
 use super::start::StartError;
 use super::uplink_setup::Setup;
 use crate::base::stop::Stop;
-use crate::base::thread::{self, Joined, contain};
+use crate::base::thread::contain;
 use crate::metric::SeqRange;
 use crate::wire::frame::FrameEncoder;
 use crate::wire::message::FromClient;
@@ -65,15 +66,16 @@ static METHOD: Method<proto::CommandResponse, proto::CommandRequest> = Method {
 };
 
 /// What the thread owns.
-struct Uplink {
+pub(super) struct Uplink {
     shared: Arc<Shared>,
     setup: Setup,
     environment: Arc<Environment>,
+    /// Closes when gRPC's thread has ended.
+    ended: Receiver<Infallible>,
     memory: Memory,
     policy: Reconnect,
     waker: Waker,
     woken: Receiver<()>,
-    stop: Stop,
     /// Once the client stops: until when acks are waited for, monotonic.
     stop_at: Option<Duration>,
 }
@@ -105,47 +107,39 @@ struct Halves {
     is_closed: bool,
 }
 
-/// Starts gRPC and the thread.
-///
-/// # Errors
-/// When there are no threads to be had.
-pub(super) fn spawn(shared: Arc<Shared>, setup: Setup, stop: Stop) -> Result<Joined, StartError> {
-    // Its thread drops `alive` as it ends; dropping an environment does not wait for that.
-    let (alive, ended) = bounded::<()>(0);
-    let alive = Mutex::new(Some(alive));
-    let before_stop = move || drop(alive.lock().unwrap_or_else(PoisonError::into_inner).take());
-    let builder = EnvBuilder::new().cq_count(1).name_prefix("grpc").before_stop(before_stop);
-    // It panics when the kernel gives it no thread.
-    let environment = contain("gRPC", || builder.build()).ok_or(StartError::Grpc)?;
-    let uplink = Uplink::new(shared, setup, Arc::new(environment), stop);
-    let body = move || {
-        uplink.run();
-        let _ = ended.recv_timeout(ENVIRONMENT_LIMIT);
-    };
-    thread::spawn("uplink", body).map_err(StartError::Thread)
-}
-
 impl Uplink {
-    fn new(shared: Arc<Shared>, setup: Setup, environment: Arc<Environment>, stop: Stop) -> Self {
+    /// Starts gRPC.
+    ///
+    /// # Errors
+    /// When there are no threads to be had.
+    pub(super) fn new(shared: Arc<Shared>, setup: Setup) -> Result<Self, StartError> {
+        // Its thread drops `alive` as it ends; dropping an environment does not wait for that.
+        let (alive, ended) = bounded(0);
+        let alive = Mutex::new(Some(alive));
+        let before_stop = move || drop(alive.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let builder = EnvBuilder::new().cq_count(1).name_prefix("grpc").before_stop(before_stop);
+        // It panics when the kernel gives it no thread.
+        let environment = contain("gRPC", || builder.build()).ok_or(StartError::Grpc)?;
         let (woken, knock) = shared.uplink_woken();
         let (woken, waker) = (woken.clone(), Waker::from(Arc::new(Knock(knock.clone()))));
         let (memory, policy) = (Memory::default(), Reconnect::new());
-        Self { shared, setup, environment, memory, policy, waker, woken, stop, stop_at: None }
+        let environment = Arc::new(environment);
+        Ok(Self { shared, setup, environment, ended, memory, policy, waker, woken, stop_at: None })
     }
 
     /// Keeps a stream until it is time to stop, then delivers what it can and names the rest.
-    fn run(mut self) -> String {
+    /// Returns the words that it has logged about that.
+    pub(super) fn run(mut self, stop: &Stop) -> String {
         let mut is_last_try = false;
         loop {
-            let panicked = || (Ending::Lost("a fault of this program".to_owned()), None);
             let (ending, lived) =
-                contain("the uplink", || self.one_stream()).unwrap_or_else(panicked);
+                contain("the uplink", || self.one_stream(stop)).unwrap_or_else(|| self.panicked());
             let wait = self.policy.after(&ending, lived, &self.shared.counts);
             let is_settled = self.shared.buffer().is_settled();
             if self.stop_at.is_some() && (is_last_try || is_settled || wait.is_none()) {
                 break;
             }
-            if self.stop_at.is_none() && self.rest(wait.unwrap_or_default()) {
+            if self.stop_at.is_none() && self.rest(stop, wait.unwrap_or_default()) {
                 self.stop_at = Some(self.shared.clock.monotonic() + STOP_LIMIT);
             }
             // A client that stops tries once more, at once, and only if there is something to say.
@@ -154,20 +148,28 @@ impl Uplink {
                 break;
             }
         }
-        self.report()
+        let words = self.report();
+        drop(self.environment);
+        let _ = self.ended.recv_timeout(ENVIRONMENT_LIMIT);
+        words
+    }
+
+    fn panicked(&self) -> (Ending, Option<Duration>) {
+        self.shared.counts.uplink_panics.increment();
+        (Ending::Lost("a fault of this program ended the stream".to_owned()), None)
     }
 
     /// Waits before the next try; true when it is time to stop.
-    fn rest(&self, wait: Duration) -> bool {
+    fn rest(&self, stop: &Stop, wait: Duration) -> bool {
         let timer = self.shared.clock.at(self.shared.clock.monotonic() + wait);
         select! {
-            recv(self.stop.channel()) -> _ => true,
+            recv(stop.channel()) -> _ => true,
             recv(timer) -> _ => false,
         }
     }
 
     /// One stream from connecting to its end; with it how long ago it was welcomed.
-    fn one_stream(&mut self) -> (Ending, Option<Duration>) {
+    fn one_stream(&mut self, stop: &Stop) -> (Ending, Option<Duration>) {
         let channel = ChannelBuilder::new(Arc::clone(&self.environment))
             .keepalive_time(KEEPALIVE_TIME)
             .keepalive_timeout(KEEPALIVE_TIMEOUT)
@@ -197,7 +199,7 @@ impl Uplink {
         let mut memory = std::mem::take(&mut self.memory);
         let hello = Box::new(self.setup.hello(self.shared.session));
         let mut conversation = Conversation::new(&shared, &mut memory, hello, &usage);
-        let ending = self.converse(&mut conversation, &mut halves);
+        let ending = self.converse(&mut conversation, &mut halves, stop);
         let welcomed = conversation.welcomed();
         let ending = match ending {
             Ok(ending) => ending,
@@ -213,6 +215,7 @@ impl Uplink {
         &mut self,
         conversation: &mut Conversation<'_>,
         halves: &mut Halves,
+        stop: &Stop,
     ) -> Result<Ending, Result<(), Ending>> {
         let waker = self.waker.clone();
         let mut cx = Context::from_waker(&waker);
@@ -235,11 +238,11 @@ impl Uplink {
             let why = halves.broken.as_ref().map(|(_, until)| *until);
             let until = [conversation.deadline(), why].into_iter().flatten().min();
             let timer = until.map_or_else(never, |until| self.shared.clock.at(until));
-            let stop = if self.stop_at.is_none() { self.stop.channel() } else { &never() };
+            let stopped = if self.stop_at.is_none() { stop.channel() } else { &never() };
             select! {
                 recv(self.woken) -> _ => {}
                 recv(timer) -> _ => {}
-                recv(stop) -> _ => {
+                recv(stopped) -> _ => {
                     let until = self.shared.clock.monotonic() + STOP_LIMIT;
                     self.stop_at = Some(until);
                     conversation.stop(until);

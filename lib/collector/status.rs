@@ -7,12 +7,12 @@ crate::counters! {
     pub struct CollectorCounts {
         runs: "collector_runs_total", "Runs of collectors.";
         samples: "collector_samples_total", "Samples that collectors gave.";
-        faults: "collector_faults_total", "Items that could not be read or parsed and gave no sample.";
-        failed_runs: "collector_failed_runs_total", "Runs that failed as a whole and gave no sample.";
-        panics: "collector_panics_total", "Runs that panicked; contained, and nothing of them is used.";
-        slow_runs: "collector_slow_runs_total", "Runs of a quarter of a second or more.";
+        faults: "collector_faults_total", "Items that could not be read or parsed and gave no sample.", fault;
+        failed_runs: "collector_failed_runs_total", "Runs that failed as a whole and gave no sample.", fault;
+        panics: "collector_panics_total", "Runs that panicked; contained, and nothing of them is used.", fault;
+        slow_runs: "collector_slow_runs_total", "Runs of a quarter of a second or more.", fault;
         off: "collector_off", "Collectors whose source is missing here; asked again every minute.";
-        dead: "collector_dead", "Collectors that panicked too often and are not run any more.";
+        dead: "collector_dead", "Collectors that panicked too often and are not run any more.", fault;
     }
 }
 

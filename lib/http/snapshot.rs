@@ -42,7 +42,8 @@ impl Context {
     /// Refusals and drops of every room.
     pub(crate) fn fault_counts(&self) -> Vec<Count> {
         let mut counts = self.view.counts();
-        counts.extend(self.counts.faults());
+        counts.extend(self.counts.read());
+        counts.retain(|count| count.is_fault);
         counts
     }
 

@@ -222,7 +222,9 @@ impl Lane {
                 let _ = self.shared.unusable.try_send(what.clone());
             }
             self.shared.streams.counts.publish_retries.increment();
-            if let Some(left_out) = self.throttle.pass() {
+            if !matches!(error, BusError::NotYet { .. })
+                && let Some(left_out) = self.throttle.pass()
+            {
                 let (partition, count) = (self.partition, records.len());
                 log::warn!(
                     "partition {partition}: {count} records wait for the bus: {error} \

@@ -9,7 +9,7 @@
 //!                       ^ director: who samples what, how often
 //! ```
 //!
-//! In: frames, declarations and goodbyes of up to [`STREAMS_MAX`](streams) streams. Out: frame,
+//! In: frames, declarations and goodbyes of up to 16,384 streams. Out: frame,
 //! session and stage records, and acknowledgements of what is durable. Nothing is lost here: when
 //! the bus is behind, streams are not read, and what a stopping server could not publish was never
 //! acknowledged, so its client sends it again. What can never be published (too large) is counted
@@ -38,7 +38,6 @@ mod encode;
 mod forward;
 mod intake;
 mod keeper;
-mod late;
 mod names;
 mod queue;
 mod receive;
@@ -49,7 +48,6 @@ mod streams;
 
 pub use counts::ServerCounts;
 pub use director::{Orders, parse_collect, parse_interval, parse_schedule_entry};
-pub use late::LateBus;
 
 use director::Director;
 use forward::Forward;

@@ -167,8 +167,8 @@ impl View for ScriptedView {
 
     fn counts(&self) -> Vec<Count> {
         vec![
-            Count { name: "scripted_dropped_total", help: "", value: 3 },
-            Count { name: "scripted_silent_total", help: "", value: 0 },
+            Count { name: "scripted_dropped_total", help: "", is_fault: true, value: 3 },
+            Count { name: "scripted_silent_total", help: "", is_fault: true, value: 0 },
         ]
     }
 

@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::missing_panics_doc,
     dead_code,
     unreachable_pub,
     missing_debug_implementations,

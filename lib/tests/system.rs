@@ -2,7 +2,12 @@
 //!
 //! These tests start programs and brokers and load the machine, so they run one at a time.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "a test that fails says where; the parts are one crate"
+)]
 
 mod support;
 

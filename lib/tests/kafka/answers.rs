@@ -4,7 +4,7 @@ use std::sync::{Condvar, MutexGuard};
 use std::time::Duration;
 
 use super::codec::{Input, Message, Output};
-use super::scripted::{FETCH, Log, METADATA, OFFSETS, PRODUCE, State, VERSIONS, append, read_log};
+use super::scripted::{FETCH, METADATA, OFFSETS, PRODUCE, State, VERSIONS, append, read_log};
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
 const MESSAGE_TOO_LARGE: i16 = 10;
@@ -110,7 +110,7 @@ fn offsets(mut state: MutexGuard<'_, State>, input: &mut Input<'_>, code: i16) -
     let mut output = Output::default().i32(1).string(&topic).i32(count);
     for _ in 0..count {
         let (partition, time, _max) = (input.i32(), input.i64(), input.i32());
-        let log = state.logs.entry((topic.clone(), partition)).or_insert_with(Log::default);
+        let log = state.logs.entry((topic.clone(), partition)).or_default();
         let offset = if time == -1 { log.start + log.messages.len() as u64 } else { log.start };
         output = output.i32(partition).i16(code).i32(1).i64(offset as i64);
     }

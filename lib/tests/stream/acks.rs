@@ -6,8 +6,9 @@ use std::time::Duration;
 use realtime_monitor::base::clock::Real;
 use realtime_monitor::base::thread;
 use realtime_monitor::bus::BusError;
+use realtime_monitor::bus::LateBus;
 use realtime_monitor::metric::Declaration;
-use realtime_monitor::server::{self, LateBus};
+use realtime_monitor::server;
 use realtime_monitor::wire::message::{FromClient, Status, ToClient};
 
 use crate::bus::{Fault, ScriptedBus, Shared};
@@ -201,7 +202,6 @@ fn a_stopped_bus_holds_clients_back_and_loses_nothing() {
     assert_eq!(bench.count("frames_queued"), 0);
 }
 
-/// A client that does not read its acks cannot make the server keep any.
 #[test]
 fn session_records_pings_and_stages_come_in_time() {
     let (bench, clock) = Bench::scripted();

@@ -146,9 +146,10 @@ fn a_stop_with_a_stopped_bus_takes_its_limit() {
     bench.bus.release();
     // The threads that were left behind in the bus come to their end.
     crate::wait::until("their end", STOP_LIMIT, || {
-        (bench.count("frames_published_total") + bench.count("frames_abandoned_total") == 15)
-            .then_some(bench.counts.frames_queued.set(0))
+        let ended = bench.count("frames_published_total") + bench.count("frames_abandoned_total");
+        (ended == 15).then_some(())
     });
+    bench.counts.frames_queued.set(0);
 }
 
 #[test]

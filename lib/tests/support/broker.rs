@@ -123,12 +123,12 @@ impl Broker {
     /// The script kills the broker when this process ends without dropping it (a shared one, a
     /// crash); this removes its data as well.
     fn remove_when_this_process_is_gone(&self) {
-        let script = r#"tail --pid="$1" -f /dev/null; sleep 1; rm -rf "$2""#;
+        let script = r#"(tail --pid="$1" -f /dev/null; sleep 1; rm -rf "$2") &"#;
         let mut cleaner = command("setsid");
         cleaner.args(["sh", "-c", script, "cleaner", &std::process::id().to_string()]);
         cleaner.arg(&self.directory);
         cleaner.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        cleaner.spawn().expect("setsid runs");
+        assert!(cleaner.status().expect("setsid runs").success());
     }
 }
 

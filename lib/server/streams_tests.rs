@@ -1,0 +1,54 @@
+//! Limits of the registry, without gRPC.
+
+use super::*;
+use crate::base::clock::Scripted;
+use crate::server::director::Orders;
+use crate::server::stream::END_LIMIT;
+
+fn streams() -> (Streams, Arc<Scripted>) {
+    let clock = Scripted::new(1_000_000_000);
+    let orders = Orders { interval: Duration::from_secs(1), schedule: vec![], collect: vec![] };
+    let director = Director::new(&orders).unwrap();
+    let queues = vec![Arc::new(Queue::new(1 << 20))];
+    let shared = Arc::clone(&clock) as SharedClock;
+    (Streams::new("here", director, queues, shared, Arc::default()), clock)
+}
+
+#[test]
+fn more_streams_than_the_limit_are_refused_in_words() {
+    let (streams, _clock) = streams();
+    let open: Vec<_> = (0..STREAMS_MAX).map(|_| streams.open("peer".into()).unwrap()).collect();
+    let end = streams.open("peer".into()).unwrap_err();
+    assert_eq!(end.kind, EndKind::Full);
+    assert!(end.words.contains("16384 streams"), "{}", end.words);
+    streams.close(&open[7]);
+    assert!(streams.open("peer".into()).is_ok(), "room again");
+    streams.show_levels();
+    assert_eq!(streams.counts.streams_open.get(), STREAMS_MAX as u64);
+    assert_eq!(streams.counts.streams_refused.get(), 1);
+}
+
+#[test]
+fn a_stopping_server_lets_nobody_in() {
+    let (streams, _clock) = streams();
+    let stream = streams.open("peer".into()).unwrap();
+    streams.stop(Duration::from_secs(1));
+    assert!(stream.lock().stopping);
+    assert_eq!(streams.open("peer".into()).unwrap_err().kind, EndKind::GoingAway);
+    assert!(!streams.wait_until_empty(Duration::ZERO));
+    streams.close(&stream);
+    assert!(streams.wait_until_empty(Duration::ZERO));
+}
+
+/// A client that does not read cannot be told the end; after a while it is not waited for.
+#[test]
+fn a_stream_that_does_not_end_in_time_is_cut() {
+    let (streams, clock) = streams();
+    let stream = streams.open("peer".into()).unwrap();
+    clock.advance(HELLO_LIMIT);
+    streams.tick();
+    assert!(stream.lock().is_ending() && !stream.lock().cut);
+    clock.advance(END_LIMIT);
+    streams.tick();
+    assert!(stream.lock().cut);
+}
