@@ -69,7 +69,7 @@ impl System {
         let here = "127.0.0.1:0";
         let flags = ["--listen", here, "--grpc-listen", here, "--host", "me", "--data", &data];
         let mut monitor = Program::start("monitor", &scratch.0, &flags);
-        let (grpc, page) = (monitor.address("listening on "), monitor.address("page on "));
+        let (grpc, page) = (monitor.address("listening on "), monitor.address("http://"));
         let parts = vec![("monitor", monitor.pid())];
         let programs = vec![monitor];
         Self { parts, grpc, page, has_own_host: true, _programs: programs, _broker: None, scratch }
@@ -85,7 +85,7 @@ impl System {
         let mut server = Program::start("monitor-server", &scratch.0, &flags);
         let flags = [&flags[..], &["--data", &data]].concat();
         let mut analysis = Program::start("monitor-analysis", &scratch.0, &flags);
-        let (grpc, page) = (server.address("listening on "), analysis.address("page on "));
+        let (grpc, page) = (server.address("listening on "), analysis.address("http://"));
         let parts = vec![("server", server.pid()), ("analysis", analysis.pid())];
         let programs = vec![server, analysis];
         Self {
