@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 
 // Browser tests and this share one locked installation.
 const require = createRequire(new URL('../tests/page/package.json', import.meta.url));
-const { chromium } = require('playwright-core');
+const { chromium } = load('playwright-core');
 
 const LIMIT_MS = 30_000;
 const VIEWPORT = { width: 1440, height: 900 };
@@ -28,6 +28,15 @@ try {
   console.log(JSON.stringify({ times, fetched, ...await watch() }));
 } finally {
   await browser.close();
+}
+
+function load(name) {
+  try {
+    return require(name);
+  } catch {
+    console.error(`${name} is missing: 'bin/setup.sh bench' installs it`);
+    process.exit(2);
+  }
 }
 
 // A context of its own has an empty cache.

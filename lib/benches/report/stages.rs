@@ -147,7 +147,7 @@ fn measure(
         age.count()
     );
     table.row("sampled to received by a viewer, seen from outside", words, "");
-    let frames = if hosts > 1 { difference(&before, &after, "sent") } else { age.count() };
+    let frames = difference(&before, &after, "sent");
     for ((part, _), cost) in system.parts.iter().zip(&costs) {
         cost_row(table, part, cost, frames as f64);
     }
@@ -197,14 +197,15 @@ fn latency_rows(table: &mut Table, system: &System, answer: &Value, hosts: usize
     table.row("stage by stage, p50/p99 in ms", words.join(", "), "");
 }
 
+/// With what a frame costs where there are many.
 fn cost_row(table: &mut Table, part: &str, cost: &Cost, frames: f64) {
     let cpu = cost.cpu.as_secs_f64();
-    let words = format!(
-        "{}; {} us a frame, {} samples/s per core",
-        cost.words(),
-        digits(cpu / frames * 1e6),
-        figures::millions(frames * FRAME_SAMPLES / cpu)
-    );
+    let mut words = cost.words();
+    if frames > 0.0 {
+        let rate = figures::millions(frames * FRAME_SAMPLES / cpu);
+        let each = digits(cpu / frames * 1e6);
+        words += &format!("; {each} us a frame, {rate} samples/s per core");
+    }
     table.row(&format!("what {part} costs"), words, "");
 }
 
