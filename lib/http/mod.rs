@@ -190,7 +190,7 @@ pub fn start(
         .map_err(StartError::Threads)?;
     // The supervisor waits for it; it cannot be gone yet.
     let _ = link.moved.send(Box::new(gate.upstream_mover()));
-    log::info!("http: listening on http://{address}/");
+    log::info!("page on http://{address}/");
     Ok(Handle { _gate: gate, _live: live, _server: server, address, counts })
 }
 
