@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use protobuf::Message;
 use realtime_monitor::base::clock::Real;
+use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::bus::{
     Batch, Bus, BusError, Position, Publisher, Reader, Record as BusRecord, Topic,
 };
@@ -35,6 +36,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         insecure: false,
         name: "bench".into(),
         orders: Orders { interval, schedule: Vec::new(), collect: Vec::new() },
+        counts: CountSources::default(),
     };
     let handle = server::start(&config, bus, Real::shared()).map_err(|error| error.to_string())?;
     super::serve(&json!({ "address": handle.address().to_string() }), || {

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use realtime_monitor::analysis::{self, Config, CountSources, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::analysis::{self, Config, HOSTS_MAX, LIVE_BYTES_MAX};
 use realtime_monitor::base::clock::Real;
+use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::base::thread;
 use realtime_monitor::bus::{
     Batch, Bus, BusError, Position, Publisher, Reader, Record, StoredRecord, Topic, partition_of,
