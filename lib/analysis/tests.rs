@@ -1,10 +1,9 @@
 //! The whole room: bytes in, answers out.
 
+use crate::base::dice::Dice;
 use std::time::Duration;
 
-use super::testing::{
-    BASE_MS, Dice, Handed, ScriptedBus, frame, frame_bytes, session, session_bytes,
-};
+use super::testing::{BASE_MS, Handed, ScriptedBus, frame, frame_bytes, session, session_bytes};
 use super::view::{BusState, HostState, Ledger, SUMMARY_COLUMNS};
 use super::*;
 use crate::base::clock::Scripted;
@@ -155,7 +154,7 @@ fn what_cannot_be_used_is_counted_and_stops_nothing() {
 #[test]
 fn mutated_records_never_panic() {
     let room = room_with(config());
-    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice::new(0x2545_f491_4f6c_dd1d);
     let whole = [frame_bytes(&frame("web-1", 1, 1)), session_bytes(&session("web-1", 1, 5))];
     for round in 0..3_000 {
         let mut record = whole[round % 2].clone();
