@@ -6,14 +6,14 @@ mod common;
 mod flags;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use clap::Parser;
-use realtime_monitor::analysis::{self, CountSources, HOSTS_MAX, LIVE_BYTES_MAX};
-use realtime_monitor::base::{clock::Real, stop};
-use realtime_monitor::bus::kafka::KafkaBus;
-use realtime_monitor::bus::{Bus, BusError};
+use realtime_monitor::analysis::{self, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::base::{clock::Real, counter::CountSources, stop};
+use realtime_monitor::bus::kafka::{EVENTS_PARTITIONS, KafkaBus};
+use realtime_monitor::bus::{Bus, BusError, LateBus};
 use realtime_monitor::http;
 
 /// Reads monitored hosts' frames from Kafka and serves the dashboard
@@ -39,22 +39,29 @@ fn main() -> ExitCode {
 
 fn run(flags: flags::AnalysisFlags) -> anyhow::Result<()> {
     let (web, kafka, _data) = flags.take()?;
-    http::listen_policy(web.listen, web.insecure).map_err(anyhow::Error::msg)?;
     let stop = stop::on_signals().context("cannot install signal handlers")?;
     let clock = Real::shared();
-    let kafka = match KafkaBus::connect_with_retry(&kafka, &clock, &stop) {
+    let late = LateBus::new(kafka.partitions, EVENTS_PARTITIONS);
+    let bus: Arc<dyn Bus> = Arc::new(late.clone());
+    let arrived = Arc::new(OnceLock::<Arc<KafkaBus>>::new());
+    let counted = arrived.clone();
+    let config = analysis::Config {
+        hosts_max: HOSTS_MAX,
+        live_bytes_max: LIVE_BYTES_MAX,
+        counts: CountSources(vec![Arc::new(move || {
+            counted.get().map_or_else(Vec::new, |bus| bus.counts().read())
+        })]),
+    };
+    let analysis = analysis::start(config, &bus, Arc::clone(&clock))?;
+    let web = http::start(web, analysis.view(), Arc::clone(&clock))?;
+    // The page is served from here on; until the broker answers it says why it is empty.
+    let kafka = match KafkaBus::connect_with_retry(&kafka, &clock, &stop, &|why| late.fail(why)) {
         Ok(bus) => bus,
         Err(BusError::Stopped) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let (bus, counted): (Arc<dyn Bus>, _) = (kafka.clone(), kafka.clone());
-    let config = analysis::Config {
-        hosts_max: HOSTS_MAX,
-        live_bytes_max: LIVE_BYTES_MAX,
-        counts: CountSources(vec![Arc::new(move || counted.counts().read())]),
-    };
-    let analysis = analysis::start(config, &bus, Arc::clone(&clock))?;
-    let web = http::start(web, analysis.view(), clock)?;
+    let _ = arrived.set(kafka.clone());
+    late.arrive(kafka.clone());
     stop.wait_forever();
     // Viewers first; then what feeds them.
     drop(web);

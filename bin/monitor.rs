@@ -51,7 +51,7 @@ fn run(flags: flags::MonitorFlags) -> anyhow::Result<()> {
     let server = server::start(&settings.server, shared, clock.clone())?;
     let own = settings.client(server.address())?;
     let client = client::start(own, Box::new(settings.sample.set()), clock.clone())?;
-    counts.set(server.counts(), client.counts());
+    counts.set(client.counts());
     let web = http::start(settings.web, analysis.view(), clock)?;
 
     stop.wait_forever();

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use clap::Args;
-use realtime_monitor::analysis::{self, CountSources, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::analysis::{self, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::bus::embedded::EmbeddedBus;
 use realtime_monitor::client::ClientCounts;
-use realtime_monitor::server::ServerCounts;
 use realtime_monitor::{client, http, server};
 
 #[path = "data.rs"]
@@ -62,9 +62,10 @@ pub(crate) struct Settings {
     sampled_log: Option<PathBuf>,
 }
 
-/// The counters of rooms that start after analysis, which shows them.
+/// The counters of the client, which starts after analysis, which shows them; the server sends
+/// its own over the bus.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counts(Arc<OnceLock<(Arc<ServerCounts>, Arc<ClientCounts>)>>);
+pub(crate) struct Counts(Arc<OnceLock<Arc<ClientCounts>>>);
 
 impl MonitorFlags {
     /// The settings; the directory for state is made.
@@ -78,7 +79,13 @@ impl MonitorFlags {
         self.data.take()?;
         Ok(Settings {
             web,
-            server: server::Config { listen, insecure, name, orders },
+            server: server::Config {
+                listen,
+                insecure,
+                name,
+                orders,
+                counts: CountSources::default(),
+            },
             sample: self.sample,
             sampled_log: self.sampled_log,
         })
@@ -102,10 +109,10 @@ impl Settings {
 }
 
 impl Counts {
-    /// The rooms that have started by now.
-    pub(crate) fn set(&self, server: Arc<ServerCounts>, client: Arc<ClientCounts>) {
+    /// The client has started.
+    pub(crate) fn set(&self, client: Arc<ClientCounts>) {
         // Called once, by the program's start list.
-        let _ = self.0.set((server, client));
+        let _ = self.0.set(client);
     }
 
     /// Settings of an analysis that shows all rooms' counters.
@@ -113,8 +120,7 @@ impl Counts {
         let (started, bus) = (self.0.clone(), bus.clone());
         let read = move || {
             let mut counts = bus.counts().read();
-            if let Some((server, client)) = started.get() {
-                counts.extend(server.read());
+            if let Some(client) = started.get() {
                 counts.extend(client.read());
             }
             counts

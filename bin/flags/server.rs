@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::bus::kafka::KafkaConfig;
 use realtime_monitor::server::Config;
 
@@ -39,7 +40,13 @@ impl ServerFlags {
     /// As the rooms take it.
     pub(crate) fn take(self) -> (Config, KafkaConfig) {
         let (orders, name) = self.orders.take();
-        let config = Config { listen: self.listen, insecure: self.insecure, name, orders };
+        let config = Config {
+            listen: self.listen,
+            insecure: self.insecure,
+            name,
+            orders,
+            counts: CountSources::default(),
+        };
         (config, self.kafka.take())
     }
 }

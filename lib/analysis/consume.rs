@@ -202,7 +202,9 @@ impl Consumer {
             return;
         }
         self.standing.set(self.partition, BusState::Down { detail: error.to_string() });
-        if let Some(left_out) = self.shared.bus_failures.pass() {
+        if !matches!(error, BusError::NotYet { .. })
+            && let Some(left_out) = self.shared.bus_failures.pass()
+        {
             let partition = self.partition;
             log::warn!(
                 "reading partition {partition}: {error}; trying again \

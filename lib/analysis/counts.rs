@@ -2,10 +2,6 @@
 //! `records = frames_stored + frames_doubled + frames_too_late + sessions + sessions_refused +
 //! stages + skipped + undecodable + refused + panicked`.
 
-use std::fmt;
-use std::sync::Arc;
-
-use crate::base::counter::Count;
 use crate::counters;
 
 counters! {
@@ -35,26 +31,5 @@ counters! {
         gap_offsets: "analysis_gap_offsets_total", "Records that were gone from the bus before they were read.", fault;
         live_bytes: "analysis_live_bytes", "Memory of the live window's frames.";
         hosts: "analysis_hosts", "Hosts known.";
-    }
-}
-
-/// Counts of another room of the same process.
-pub type CountSource = Arc<dyn Fn() -> Vec<Count> + Send + Sync>;
-
-/// The other rooms' counts.
-#[derive(Clone, Default)]
-pub struct CountSources(pub Vec<CountSource>);
-
-impl fmt::Debug for CountSources {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sources of counts", self.0.len())
-    }
-}
-
-impl CountSources {
-    /// Everything they count now.
-    #[must_use]
-    pub fn read(&self) -> Vec<Count> {
-        self.0.iter().flat_map(|source| source()).collect()
     }
 }

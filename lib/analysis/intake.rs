@@ -10,6 +10,7 @@ use crate::analysis::ledger::Verdict;
 use crate::analysis::live::Placed;
 use crate::analysis::presence::is_backlog;
 use crate::analysis::rate::Step;
+use crate::analysis::servers::Servers;
 use crate::analysis::stages::{Passage, StageRing};
 use crate::analysis::view::LiveUpdate;
 use crate::base::thread::contain;
@@ -32,6 +33,7 @@ pub(in crate::analysis) struct Shared {
     pub(in crate::analysis) counts: AnalysisCounts,
     pub(in crate::analysis) feed: Feed,
     stages: Mutex<StageRing>,
+    servers: Mutex<Servers>,
     live_bytes_max: u64,
     bad_records: Throttle,
     /// One line for all partitions: they fail together.
@@ -69,10 +71,15 @@ impl Shared {
             counts: AnalysisCounts::new(),
             feed: Feed::default(),
             stages: Mutex::default(),
+            servers: Mutex::default(),
             live_bytes_max,
             bad_records: Throttle::new(LOG_PERIOD),
             bus_failures: Throttle::new(BUS_LOG_PERIOD),
         }
+    }
+
+    pub(in crate::analysis) fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::analysis) fn stages(&self) -> MutexGuard<'_, StageRing> {
@@ -117,6 +124,7 @@ impl Intake {
                 if reading.at_end {
                     self.shared.stages().durable(reading.now, &stages.durable);
                 }
+                self.shared.servers().told(stages, reading.now);
             }
             Ok(Record::Unknown { .. }) => counts.skipped.increment(),
             Err(error) => {

@@ -28,6 +28,7 @@ mod ledger;
 mod live;
 mod presence;
 mod rate;
+mod servers;
 mod service;
 mod stages;
 pub mod view;
@@ -37,12 +38,13 @@ use std::io;
 use std::sync::Arc;
 
 use crate::base::clock::SharedClock;
+use crate::base::counter::CountSources;
 use crate::base::stop::{self, Stopper};
 use crate::base::thread::{self, Joined};
 use crate::bus::{Bus, Topic};
 
 use consume::{Consumer, Standing, SteadyClock};
-pub use counts::{AnalysisCounts, CountSource, CountSources};
+pub use counts::AnalysisCounts;
 use intake::Shared;
 use service::Service;
 use view::View;

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Receiver;
 
 use crate::analysis::consume::{Standing, SteadyClock};
-use crate::analysis::counts::CountSources;
 use crate::analysis::hosts::Host;
 use crate::analysis::intake::Shared;
 use crate::analysis::presence::BACKLOG_MS;
@@ -15,7 +14,7 @@ use crate::analysis::view::{
     BusState, HostDetail, HostSummary, Ledger, LedgerReport, LiveUpdate, Newest, Stages, View,
     Window,
 };
-use crate::base::counter::Count;
+use crate::base::counter::{Count, CountSources};
 use crate::base::thread::panics_total;
 use crate::metric::HostName;
 
@@ -88,14 +87,15 @@ impl View for Service {
         counts.live_bytes.set(self.shared.hosts.bytes.load(Ordering::Relaxed));
         counts.hosts.set(self.shared.hosts.len() as u64);
         let panics = Count {
-            name: "process_panics_total",
-            help: "Faults in this program that were contained; please report them.",
+            name: "process_panics_total".into(),
+            help: "Faults in this program that were contained; please report them.".into(),
             is_fault: true,
             value: panics_total(),
         };
         let mut all = counts.read();
         all.push(panics);
         all.extend(self.others.read());
+        all.extend(self.shared.servers().counts());
         all
     }
 

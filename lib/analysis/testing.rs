@@ -15,19 +15,6 @@ pub(super) const BASE_MS: u64 = 1_700_000_000_000;
 /// Beyond this a test has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A small generator with a printed seed (xorshift64).
-#[derive(Debug)]
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
 /// A frame of a host at 1 Hz, sent and received at once: a counter, a gauge, CPU and memory.
 pub(super) fn frame(host: &str, session: u128, seq: u64) -> FrameRecord {
     let time_ms = BASE_MS + seq * 1_000;

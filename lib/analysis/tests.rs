@@ -1,13 +1,13 @@
 //! The whole room: bytes in, answers out.
 
+use crate::base::dice::Dice;
 use std::time::Duration;
 
-use super::testing::{
-    BASE_MS, Dice, Handed, ScriptedBus, frame, frame_bytes, session, session_bytes,
-};
+use super::testing::{BASE_MS, Handed, ScriptedBus, frame, frame_bytes, session, session_bytes};
 use super::view::{BusState, HostState, Ledger, SUMMARY_COLUMNS};
 use super::*;
 use crate::base::clock::Scripted;
+use crate::base::counter::CountSources;
 use crate::bus::{Position, StoredRecord};
 use crate::metric::SessionId;
 
@@ -154,7 +154,7 @@ fn what_cannot_be_used_is_counted_and_stops_nothing() {
 #[test]
 fn mutated_records_never_panic() {
     let room = room_with(config());
-    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice::new(0x2545_f491_4f6c_dd1d);
     let whole = [frame_bytes(&frame("web-1", 1, 1)), session_bytes(&session("web-1", 1, 5))];
     for round in 0..3_000 {
         let mut record = whole[round % 2].clone();
@@ -346,7 +346,12 @@ fn on_the_embedded_bus_a_publish_returns_when_the_frame_is_in_the_account() {
         assert_eq!(view.fleet_ledger().stored, 5 * seq);
     }
     let mut value = Vec::new();
-    let stages = StagesRecord { server: "s".into(), time_ms: 1, durable: vec![(1_500, 3)] };
+    let stages = StagesRecord {
+        server: "s".into(),
+        time_ms: 1,
+        durable: vec![(1_500, 3)],
+        counts: Vec::new(),
+    };
     encode_stages(&stages, &mut value);
     publisher.publish(Topic::Events, 0, &[Record { key: b"s".to_vec(), value }]).unwrap();
     let (_stopper, stop) = stop::pair();

@@ -4,6 +4,9 @@
 //! fields, each with its metric name and a sentence, and a list of them for `/metrics`, the page
 //! and the log.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count that only grows, or a level that is set ([`Counter::set`]) and named without `_total`.
@@ -16,12 +19,12 @@ pub struct Counter {
 }
 
 /// One counter as it is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
     /// Metric name, unit last.
-    pub name: &'static str,
-    /// One sentence for people.
-    pub help: &'static str,
+    pub name: Cow<'static, str>,
+    /// One sentence for people; empty when the counter is another process's.
+    pub help: Cow<'static, str>,
     /// It counts what went wrong or got lost, so people are shown it whenever it is not zero.
     pub is_fault: bool,
     /// Value when it was read.
@@ -59,7 +62,33 @@ impl Counter {
     /// Name, help and value.
     #[must_use]
     pub fn read(&self) -> Count {
-        Count { name: self.name, help: self.help, is_fault: self.is_fault, value: self.get() }
+        Count {
+            name: self.name.into(),
+            help: self.help.into(),
+            is_fault: self.is_fault,
+            value: self.get(),
+        }
+    }
+}
+
+/// Counters of other rooms of the same process.
+#[derive(Clone, Default)]
+pub struct CountSources(pub Vec<CountSource>);
+
+/// One room's counters, whenever they are asked for.
+pub type CountSource = Arc<dyn Fn() -> Vec<Count> + Send + Sync>;
+
+impl CountSources {
+    /// Everything they count now.
+    #[must_use]
+    pub fn read(&self) -> Vec<Count> {
+        self.0.iter().flat_map(|source| source()).collect()
+    }
+}
+
+impl fmt::Debug for CountSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sources of counts", self.0.len())
     }
 }
 
@@ -127,8 +156,10 @@ mod tests {
         counts.frames_in.increment();
         counts.frames_in.add(4);
         counts.queued.set(2);
-        let read: Vec<_> = counts.read().iter().map(|count| (count.name, count.value)).collect();
-        assert_eq!(read, [("test_frames_in_total", 5), ("test_queued_frames", 2)]);
+        let read: Vec<_> =
+            counts.read().iter().map(|count| (count.name.to_string(), count.value)).collect();
+        let expected = [("test_frames_in_total", 5), ("test_queued_frames", 2)];
+        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value)));
         let faults: Vec<_> = counts.read().iter().map(|count| count.is_fault).collect();
         assert_eq!(faults, [false, true]);
     }

@@ -13,6 +13,8 @@
 pub mod backoff;
 pub mod clock;
 pub mod counter;
+#[cfg(test)]
+pub(crate) mod dice;
 pub mod histogram;
 pub mod quantity;
 pub mod random;

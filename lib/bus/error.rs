@@ -11,6 +11,11 @@ pub enum BusError {
         /// What was tried, what came back, what to do.
         what: String,
     },
+    /// Not reached since the start of the process; whoever connects it has told why.
+    NotYet {
+        /// What the last try brought.
+        what: String,
+    },
     /// These records will never be accepted (too large, corrupt by the broker's word).
     Refused {
         /// What the broker said.
@@ -28,9 +33,10 @@ pub enum BusError {
 impl fmt::Display for BusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable { what } | Self::Refused { what } | Self::Unusable { what } => {
-                f.write_str(what)
-            }
+            Self::Unavailable { what }
+            | Self::NotYet { what }
+            | Self::Refused { what }
+            | Self::Unusable { what } => f.write_str(what),
             Self::Stopped => f.write_str("the bus is stopping"),
         }
     }

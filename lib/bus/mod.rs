@@ -3,6 +3,7 @@
 //!
 //! - [`kafka`]: a real broker, through a client that is built around its crate's faults
 //! - [`embedded`]: the same trait inside one process
+//! - [`LateBus`]: stands in until the broker has been reached
 //!
 //! Both sides are synchronous: a [`Publisher`] and a [`Reader`] belong to one thread each.
 //! Records with the same key go to the same partition ([`partition_of`]) and keep their order.
@@ -14,10 +15,12 @@ mod counts;
 pub mod embedded;
 mod error;
 pub mod kafka;
+mod late;
 mod partition;
 
 pub use counts::BusCounts;
 pub use error::BusError;
+pub use late::LateBus;
 pub use partition::partition_of;
 
 /// Largest value of one record. Under the 512 KiB of a produce request with room for its framing.

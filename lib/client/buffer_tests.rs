@@ -1,10 +1,11 @@
 //! The buffer against a plain model: sets of numbers, and a server that answers as it likes.
 
+use crate::base::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::buffer::*;
-use super::testing::{Dice, frame};
+use super::testing::frame;
 use crate::metric::{Layout, SeriesKey, SessionId};
 
 const SESSION: SessionId = SessionId(7);

@@ -1,9 +1,9 @@
 //! The standing order against a plain model, and the grid against its definition.
 
+use crate::base::dice::Dice;
 use std::time::Duration;
 
 use super::schedule::*;
-use super::testing::Dice;
 use crate::wire::message::{Schedule, ScheduleEntry};
 
 const KNOWN: &[Known] = &[

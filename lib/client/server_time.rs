@@ -199,8 +199,8 @@ fn signed(us: u64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Dice;
     use super::*;
+    use crate::base::dice::Dice;
 
     const EPOCH_US: u64 = 1_700_000_000_000_000;
 

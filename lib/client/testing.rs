@@ -9,24 +9,6 @@ use super::shared::Shared;
 use crate::base::clock::{Scripted, SharedClock};
 use crate::metric::{Frame, Kind, Layout, MetricDef, Samples, SeriesKey, SessionId, Unit, Value};
 
-/// A small generator whose seed the failing test prints (xorshift64).
-#[derive(Debug)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    /// Uniform enough in `0..limit`.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit.max(1)
-    }
-}
-
 /// A frame with this layout whose values are all its number.
 pub(super) fn frame(session: SessionId, seq: u64, layout: &Layout) -> Frame {
     let values = vec![Value::Unsigned(seq); layout.len()];

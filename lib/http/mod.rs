@@ -39,9 +39,10 @@ use std::sync::Arc;
 use crate::analysis::view::View;
 use crate::base::clock::SharedClock;
 use crate::base::random;
+use crate::identity;
 
 pub use counts::HttpCounts;
-pub use policy::{KnownNames, listen_policy};
+pub use policy::KnownNames;
 
 /// What the http room needs to be told.
 #[derive(Debug, Clone)]
@@ -161,7 +162,7 @@ pub fn start(
     view: Arc<dyn View>,
     clock: SharedClock,
 ) -> Result<Handle, StartError> {
-    listen_policy(config.listen, config.insecure).map_err(StartError::Policy)?;
+    identity::check_listen(config.listen, config.insecure).map_err(StartError::Policy)?;
     let listen = |source| StartError::Listen { address: config.listen, source };
     let listener = gate::listen(config.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;

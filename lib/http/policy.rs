@@ -1,4 +1,5 @@
-//! Where the gate may listen, and under which names it may be called.
+//! Under which names the gate may be called; where it may listen says
+//! [`identity`](crate::identity::check_listen).
 //!
 //! A page of another site can make a browser send requests here under that site's own name (DNS
 //! rebinding): the name then resolves to this machine, and the browser believes both to be one
@@ -11,23 +12,7 @@
 //!   be rebound, because no name was looked up; which addresses the machine has changes at run
 //!   time, and behind a port forward it is not one of its own at all.
 
-use std::net::{IpAddr, SocketAddr};
-
-/// Whether a listener may be opened without TLS and authentication.
-///
-/// # Errors
-/// Words for the person who started the program: beyond loopback only with `--insecure`.
-pub fn listen_policy(address: SocketAddr, insecure: bool) -> Result<(), String> {
-    if address.ip().to_canonical().is_loopback() || insecure {
-        return Ok(());
-    }
-    Err(format!(
-        "refusing to listen on {address}: whoever reaches it could see every host, for there is no \
-         TLS and no password yet; expected an address of loopback such as 127.0.0.1:{}, or \
-         --insecure if the network around it is trusted",
-        address.port()
-    ))
-}
+use std::net::IpAddr;
 
 /// The names under which the gate answers.
 #[derive(Debug, Clone)]
@@ -100,18 +85,6 @@ fn normalized(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn beyond_loopback_needs_insecure() {
-        for fine in ["127.0.0.1:0", "127.9.9.9:80", "[::1]:8003", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(listen_policy(fine.parse().unwrap(), false), Ok(()), "{fine}");
-        }
-        for beyond in ["0.0.0.0:8003", "192.168.1.5:8003", "[::]:8003", "[2001:db8::1]:1"] {
-            let words = listen_policy(beyond.parse().unwrap(), false).unwrap_err();
-            assert!(words.contains(beyond) && words.contains("--insecure"), "{words}");
-            assert_eq!(listen_policy(beyond.parse().unwrap(), true), Ok(()));
-        }
-    }
 
     #[track_caller]
     fn check(listen: &str, public: &[&str], known: &[&str], unknown: &[&str]) {

@@ -111,25 +111,14 @@ fn overlap_len(a: SeqRange, b: SeqRange) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::dice::Dice;
     use std::collections::BTreeSet;
-
-    /// A small generator with a printed seed (xorshift64).
-    struct Dice(u64);
-
-    impl Dice {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0 % limit
-        }
-    }
 
     #[test]
     fn agrees_with_a_plain_set() {
         for seed in 1..200 {
             let (mut dice, mut ranges, mut model) =
-                (Dice(seed * 7_919), SeqRanges::new(), BTreeSet::new());
+                (Dice::new(seed * 7_919), SeqRanges::new(), BTreeSet::new());
             for _ in 0..60 {
                 let first = dice.below(64);
                 let last = first + dice.below(8);

@@ -1,20 +1,9 @@
 //! The account against a plain set of numbers.
 
+use crate::base::dice::Dice;
 use std::collections::BTreeSet;
 
 use super::*;
-
-/// A small generator with a printed seed (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -107,7 +96,7 @@ fn declarations_are_bounded() {
 #[test]
 fn acks_are_true_complete_and_never_late() {
     for seed in 1..=300_u64 {
-        let mut dice = Dice(seed * 7_919);
+        let mut dice = Dice::new(seed * 7_919);
         let (first, window) = (1 + dice.below(50), dice.below(200));
         let mut account = Account::new(first, window);
         let mut durable: BTreeSet<u64> = BTreeSet::new();

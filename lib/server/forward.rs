@@ -16,6 +16,7 @@ use super::stages::Stages;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::base::backoff::Backoff;
+use crate::base::counter::CountSources;
 use crate::base::stop::{self, Stop, Stopper};
 use crate::base::thread::{self, Joined, contain};
 use crate::base::throttle::Throttle;
@@ -47,6 +48,7 @@ struct Shared {
     streams: Arc<Streams>,
     bus: Arc<dyn Bus>,
     stages: Arc<Stages>,
+    others: CountSources,
     unusable: Sender<String>,
     close: Stop,
     give_up: Stop,
@@ -58,12 +60,13 @@ pub(super) fn start(
     streams: &Arc<Streams>,
     queues: &[Arc<Queue>],
     bus: Arc<dyn Bus>,
+    others: CountSources,
     unusable: Sender<String>,
 ) -> io::Result<Forward> {
     let ((closer, close), (quitter, give_up)) = (stop::pair(), stop::pair());
     let mut forward = Forward { close: closer, give_up: quitter, threads: Vec::new() };
     let (streams, stages) = (Arc::clone(streams), Arc::default());
-    let shared = Shared { streams, bus, stages, unusable, close, give_up };
+    let shared = Shared { streams, bus, stages, others, unusable, close, give_up };
     for (partition, queue) in (0_u32..).zip(queues) {
         let mut lane = Lane {
             partition,
@@ -222,7 +225,9 @@ impl Lane {
                 let _ = self.shared.unusable.try_send(what.clone());
             }
             self.shared.streams.counts.publish_retries.increment();
-            if let Some(left_out) = self.throttle.pass() {
+            if !matches!(error, BusError::NotYet { .. })
+                && let Some(left_out) = self.throttle.pass()
+            {
                 let (partition, count) = (self.partition, records.len());
                 log::warn!(
                     "partition {partition}: {count} records wait for the bus: {error} \
@@ -331,11 +336,16 @@ impl Lane {
         }
     }
 
-    /// Publishes the latencies of the last second; a lost record is counted and not tried again.
+    /// Publishes the latencies of the last second and what has gone wrong since the start; a lost record is counted and not tried again.
     fn tell_stages(&mut self) {
-        let Shared { streams, bus, stages, .. } = &self.shared;
+        let Shared { streams, bus, stages, others, .. } = &self.shared;
         let (now, time_ms) = (streams.clock.monotonic(), streams.clock.wall_ms());
-        let Some(record) = stages.take(&streams.name, now, time_ms) else { return };
+        let counts = || {
+            let mut counts = streams.counts.read();
+            counts.extend(others.read());
+            counts
+        };
+        let Some(record) = stages.take(&streams.name, now, time_ms, counts) else { return };
         let key = record.server.as_bytes().to_vec();
         let partition = partition_of(&key, bus.partitions(Topic::Events));
         let mut value = Vec::new();

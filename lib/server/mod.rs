@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::clock::SharedClock;
-use crate::base::counter::Count;
+use crate::base::counter::{Count, CountSources};
 use crate::base::stop::Stopper;
 use crate::base::thread::{Joined, contain};
 use crate::bus::{Bus, Topic};
@@ -38,7 +38,6 @@ mod encode;
 mod forward;
 mod intake;
 mod keeper;
-mod late;
 mod names;
 mod queue;
 mod receive;
@@ -49,7 +48,6 @@ mod streams;
 
 pub use counts::ServerCounts;
 pub use director::{Orders, parse_collect, parse_interval, parse_schedule_entry};
-pub use late::LateBus;
 
 use director::Director;
 use forward::Forward;
@@ -78,6 +76,8 @@ pub struct Config {
     pub name: String,
     /// What hosts are told to sample.
     pub orders: Orders,
+    /// Counters of rooms in this process that nobody else shows; published with the server's own.
+    pub counts: CountSources,
 }
 
 /// Why a server did not start.
@@ -134,13 +134,14 @@ pub fn start(config: &Config, bus: Arc<dyn Bus>, clock: SharedClock) -> Result<H
         Arc::new(ServerCounts::new()),
     ));
     let (unusable, failed) = bounded(1);
-    let forward = forward::start(&streams, &queues, bus, unusable).map_err(StartError::Thread)?;
+    let forward = forward::start(&streams, &queues, bus, config.counts.clone(), unusable)
+        .map_err(StartError::Thread)?;
     let keeper = keeper::start(Arc::clone(&streams)).map_err(StartError::Thread)?;
     // Last: from here on clients come in.
     let intake = Intake::start(config.listen, Arc::clone(&streams))?;
     let address = intake.address;
     log::info!("listening on {address}");
-    if config.insecure {
+    if config.insecure && !address.ip().is_loopback() {
         log::warn!("--insecure: whoever reaches {address} can send frames under any name");
     }
     let running = Running { intake, keeper, forward };

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::base::counter::Count;
 use crate::base::histogram::Histogram;
 use crate::wire::json::StagesRecord;
 
@@ -42,6 +43,7 @@ impl Stages {
         server: &Arc<str>,
         now: Duration,
         time_ms: u64,
+        counts: impl FnOnce() -> Vec<Count>,
     ) -> Option<StagesRecord> {
         let mut state = self.lock();
         if state.durable.count() == 0 || now < state.next {
@@ -50,7 +52,9 @@ impl Stages {
         state.next = now + INTERVAL;
         let durable = state.durable.buckets().collect();
         state.durable.clear();
-        Some(StagesRecord { server: server.clone(), time_ms, durable })
+        let wrong = counts().into_iter().filter(|count| count.is_fault && count.value > 0);
+        let counts = wrong.map(|count| (count.name.into_owned(), count.value)).collect();
+        Some(StagesRecord { server: server.clone(), time_ms, durable, counts })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -65,11 +69,11 @@ mod tests {
     #[test]
     fn tells_once_a_second_and_only_when_there_is_something() {
         let (stages, here, at) = (Stages::default(), "here".into(), Duration::from_secs);
-        assert_eq!((stages.due_at(), stages.take(&here, at(5), 1)), (None, None));
+        assert_eq!((stages.due_at(), stages.take(&here, at(5), 1, Vec::new)), (None, None));
         stages.record([Duration::from_micros(9), Duration::from_micros(9)].into_iter());
-        assert_eq!(stages.take(&here, at(5), 7).unwrap().durable, [(9, 2)]);
+        assert_eq!(stages.take(&here, at(5), 7, Vec::new).unwrap().durable, [(9, 2)]);
         stages.record([Duration::from_micros(3)].into_iter());
-        assert_eq!((stages.due_at(), stages.take(&here, at(5), 1)), (Some(at(6)), None));
-        assert_eq!(stages.take(&here, at(6), 8).unwrap().durable, [(3, 1)]);
+        assert_eq!((stages.due_at(), stages.take(&here, at(5), 1, Vec::new)), (Some(at(6)), None));
+        assert_eq!(stages.take(&here, at(6), 8, Vec::new).unwrap().durable, [(3, 1)]);
     }
 }

@@ -167,8 +167,18 @@ impl View for ScriptedView {
 
     fn counts(&self) -> Vec<Count> {
         vec![
-            Count { name: "scripted_dropped_total", help: "", is_fault: true, value: 3 },
-            Count { name: "scripted_silent_total", help: "", is_fault: true, value: 0 },
+            Count {
+                name: "scripted_dropped_total".into(),
+                help: "".into(),
+                is_fault: true,
+                value: 3,
+            },
+            Count {
+                name: "scripted_silent_total".into(),
+                help: "".into(),
+                is_fault: true,
+                value: 0,
+            },
         ]
     }
 

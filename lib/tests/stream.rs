@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use grpcio::Environment;
 use realtime_monitor::base::clock::{Real, Scripted, SharedClock};
+use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::server::{self, Config, Handle, Orders, ServerCounts};
 
 use bus::{ScriptedBus, Shared};
@@ -59,6 +60,7 @@ pub fn config() -> Config {
             schedule: vec![server::parse_schedule_entry("cpu=500ms").unwrap()],
             collect: vec![server::parse_collect("cpu_core_seconds_total@asked").unwrap()],
         },
+        counts: CountSources::default(),
     }
 }
 

@@ -1,26 +1,11 @@
 //! The delta form gives back bit for bit what went in, and refuses what cannot be.
 
+use crate::base::dice::Dice;
 use protobuf::Message;
 
 use super::*;
 
 const OWN: SessionId = SessionId(7);
-
-/// xorshift64 with a printed seed.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
 
 fn frame(seq: u64, samples: Samples) -> Frame {
     Frame {
@@ -57,7 +42,7 @@ fn carry(frame: &proto::Frame) -> proto::Frame {
 #[test]
 fn any_sequence_of_frames_comes_back_as_it_was() {
     for seed in 1..60 {
-        let mut dice = Dice(seed * 104_729);
+        let mut dice = Dice::new(seed * 104_729);
         let (mut encoder, mut decoder) = (FrameEncoder::new(OWN), FrameDecoder::new(OWN, &[]));
         let names: Vec<String> = (0..20).map(|n| format!("metric_{n}")).collect();
         let mut last: Option<Samples> = None;
@@ -149,7 +134,7 @@ fn what_cannot_be_is_refused_in_words() {
 fn mutated_bytes_never_panic() {
     let sent = frame(1, samples(&[("a", Value::Unsigned(9)), ("b", Value::Float(2.5))]));
     let bytes = FrameEncoder::new(OWN).encode(&sent).unwrap().write_to_bytes().unwrap();
-    let mut dice = Dice(42);
+    let mut dice = Dice::new(42);
     for _ in 0..20_000 {
         let mut broken = bytes.clone();
         for _ in 0..=dice.below(3) {

@@ -1,5 +1,6 @@
 //! The account against a whole small world, in which every frame's fate is known.
 
+use crate::base::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::{LEDGER_RANGES_MAX, MISSING_RANGES_SHOWN_MAX};
@@ -9,22 +10,6 @@ use crate::wire::message::Schedule;
 
 const SESSION: SessionId = SessionId(7);
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A small generator with a printed seed (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-}
 
 fn record(first_seq: u64, sampled_through: u64, acked: &[SeqRange]) -> SessionRecord {
     SessionRecord {
@@ -242,7 +227,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut world = Self {
-            dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            dice: Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             topic: Vec::new(),
             sampled: 0,
             buffer: BTreeSet::new(),

@@ -1,21 +1,10 @@
 //! The window against a plain model: frames in any order, doubled sessions, bounds.
 
+use crate::base::dice::Dice;
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::metric::{Samples, SessionId, Value};
-
-/// A small generator with a printed seed (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 const BASE_MS: u64 = 1_700_000_000_000;
 
@@ -49,7 +38,7 @@ fn column<'a>(window: &'a Window, key: &str) -> &'a [Option<f64>] {
 #[test]
 fn any_order_of_arrival_gives_the_window_of_the_right_order() {
     for seed in 1..120_u64 {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         // Two series with different intervals, so that blocks hold several layouts.
         let mut at_ms = 0;
         let mut truth = Vec::new();
@@ -195,7 +184,7 @@ fn the_newest_values_of_every_column_whatever_their_intervals() {
 /// Memory of the window for one host of 60 series that behave like a machine's.
 #[test]
 fn a_sample_takes_less_than_two_bytes() {
-    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice::new(0x2545_f491_4f6c_dd1d);
     let keys: Vec<SeriesKey> =
         (0..60).map(|at| SeriesKey::plain(&format!("s{at}_total"))).collect();
     let mut values = [1_000_000_000_u64; 60];

@@ -1,19 +1,8 @@
 //! Counters become rates the same way however they are read; every formula; property tests.
 
 use super::*;
+use crate::base::dice::Dice;
 use crate::metric::Samples;
-
-/// A small generator with a printed seed (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn deriver() -> Deriver {
     Deriver::new(Arc::default())
@@ -182,7 +171,7 @@ fn every_other_series_has_its_name() {
 #[test]
 fn any_split_of_a_counter_into_readings_gives_the_same_total() {
     for seed in 1..300_u64 {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let start = dice.below(u64::MAX / 2);
         let mut truth = vec![(0_u64, start)];
         for _ in 0..50 {
@@ -213,7 +202,7 @@ fn any_split_of_a_counter_into_readings_gives_the_same_total() {
 #[test]
 fn a_reset_or_a_wrap_costs_one_step_and_is_never_negative() {
     for seed in 1..200_u64 {
-        let mut dice = Dice(seed * 7_919);
+        let mut dice = Dice::new(seed * 7_919);
         let mut deriver = deriver();
         let (mut value, mut expected_resets, mut resets) = (u64::from(u32::MAX) - 500, 0, 0);
         for at in 0..100_u64 {

@@ -166,7 +166,7 @@ impl KafkaBus {
     }
 
     /// As [`connect`](Self::connect), trying again while the broker is not there; each reason is
-    /// logged once, and again every 30 s.
+    /// logged once, and again every 30 s, and given to `failing` each time.
     ///
     /// # Errors
     /// `Unusable`: an operator has to act. `Stopped`: `stop` came first.
@@ -174,6 +174,7 @@ impl KafkaBus {
         config: &KafkaConfig,
         clock: &SharedClock,
         stop: &Stop,
+        failing: &dyn Fn(&str),
     ) -> Result<Arc<Self>, BusError> {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
         let mut said: Option<(BusError, Duration)> = None;
@@ -185,6 +186,7 @@ impl KafkaBus {
                     return Ok(bus);
                 }
                 Err(error @ BusError::Unavailable { .. }) => {
+                    failing(&error.to_string());
                     let now = clock.monotonic();
                     let is_news = said
                         .as_ref()

@@ -40,7 +40,7 @@ pub(crate) fn counts(all: impl IntoIterator<Item = Count>) -> Counts {
 
 impl Serialize for Counts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|count| (count.name, count.value)))
+        serializer.collect_map(self.0.iter().map(|count| (&*count.name, count.value)))
     }
 }
 

@@ -159,15 +159,15 @@ fn trying_again_ends_with_the_broker_the_stop_or_what_only_an_operator_can_chang
     let broker = Scripted::start();
     broker.cue(VERSIONS, Cue::Close);
     broker.cue(VERSIONS, Cue::Close);
-    KafkaBus::connect_with_retry(&config(&broker.address()), &clock, &stop).unwrap();
+    KafkaBus::connect_with_retry(&config(&broker.address()), &clock, &stop, &|_| ()).unwrap();
 
     broker.state().fetch_version_min = 4;
-    let error = KafkaBus::connect_with_retry(&config(&broker.address()), &clock, &stop);
+    let error = KafkaBus::connect_with_retry(&config(&broker.address()), &clock, &stop, &|_| ());
     assert!(matches!(error, Err(BusError::Unusable { .. })));
 
     let absent = config(&closed_address());
     let trying = thread::spawn("test-connect", move || {
-        let error = KafkaBus::connect_with_retry(&absent, &clock, &stop);
+        let error = KafkaBus::connect_with_retry(&absent, &clock, &stop, &|_| ());
         assert_eq!(error.err(), Some(BusError::Stopped));
     });
     drop(stopper);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use realtime_monitor::base::clock::Real;
 use realtime_monitor::base::thread;
 use realtime_monitor::bus::BusError;
+use realtime_monitor::bus::LateBus;
 use realtime_monitor::metric::Declaration;
-use realtime_monitor::server::{self, LateBus};
+use realtime_monitor::server;
 use realtime_monitor::wire::message::{FromClient, Status, ToClient};
 
 use crate::bus::{Fault, ScriptedBus, Shared};

@@ -19,7 +19,8 @@ use realtime_monitor::wire::frame::FrameEncoder;
 use realtime_monitor::wire::message::{FromClient, Hello, Status, ToClient};
 use realtime_monitor::wire::{proto, stream};
 
-static METHOD: Method<proto::CommandResponse, proto::CommandRequest> = Method {
+/// The one method of the service.
+pub static METHOD: Method<proto::CommandResponse, proto::CommandRequest> = Method {
     ty: MethodType::Duplex,
     name: stream::COMMAND_STREAM,
     req_mar: Marshaller { ser: pb_ser, de: pb_de },
@@ -248,7 +249,8 @@ fn take(
     }
 }
 
-fn hello(name: &str, session: SessionId) -> FromClient {
+/// What a simulated host says first.
+pub fn hello(name: &str, session: SessionId) -> FromClient {
     FromClient::Hello(Box::new(Hello {
         protocol: realtime_monitor::wire::PROTOCOL,
         host: name.into(),
@@ -266,7 +268,7 @@ fn hello(name: &str, session: SessionId) -> FromClient {
 }
 
 /// 60 series: what a machine with two disks and three interfaces has.
-fn layout() -> Layout {
+pub fn layout() -> Layout {
     let mut keys = Vec::new();
     for mode in ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"] {
         keys.push(SeriesKey::labelled("cpu_seconds_total", &[("mode", mode)]));
@@ -300,7 +302,7 @@ fn layout() -> Layout {
 }
 
 /// Values of frame `seq`: counters that grow with it, amounts that wander.
-fn values(layout: &Layout, seq: u64) -> Vec<Value> {
+pub fn values(layout: &Layout, seq: u64) -> Vec<Value> {
     let wander = |at: u64| (seq * 2_654_435_761 + at * 40_503) % 1_000;
     let value = |(at, key): (usize, &SeriesKey)| {
         let (at, name) = (at as u64, key.name());
@@ -325,6 +327,7 @@ fn values(layout: &Layout, seq: u64) -> Vec<Value> {
     layout.iter().enumerate().map(value).collect()
 }
 
-fn now_ms() -> u64 {
+/// Unix time.
+pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }

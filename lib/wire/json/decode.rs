@@ -16,6 +16,9 @@ use crate::wire::{RECORD_VERSION, SERIES_LEN_MAX};
 /// Hosts whose newest layouts are remembered, so that their series are shared and not read anew.
 const HOSTS_REMEMBERED_MAX: usize = 20_000;
 
+/// Counters taken from one record of a server: five times what a server has today.
+const COUNTS_MAX: usize = 256;
+
 /// Layouts remembered for each of them: one for each mix of metrics that falls due together.
 const LAYOUTS_PER_HOST: usize = 4;
 
@@ -141,6 +144,8 @@ struct StagesFields {
     server: String,
     time_ms: u64,
     durable_us: Vec<(u64, u32)>,
+    #[serde(default)]
+    counts: BTreeMap<String, u64>,
 }
 
 impl RecordDecoder {
@@ -170,6 +175,7 @@ impl RecordDecoder {
                     server: fields.server.into(),
                     time_ms: fields.time_ms,
                     durable: fields.durable_us,
+                    counts: fields.counts.into_iter().take(COUNTS_MAX).collect(),
                 }))
             }
             (version, kind) => Ok(Record::Unknown { version, kind: kind.to_owned() }),

@@ -1,5 +1,7 @@
 //! Writing records. Frames are written by hand, key by key: they are the hot path of the server.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{FrameRecord, SeqRange, SessionRecord, StagesRecord, Value};
@@ -91,12 +93,14 @@ pub fn encode_session(record: &SessionRecord, out: &mut Vec<u8>) {
 
 /// Appends a stages record.
 pub fn encode_stages(record: &StagesRecord, out: &mut Vec<u8>) {
+    let counts: BTreeMap<_, _> = record.counts.iter().cloned().collect();
     let value = json!({
         "v": RECORD_VERSION,
         "type": "stages",
         "server": &*record.server,
         "time_ms": record.time_ms,
         "durable_us": record.durable,
+        "counts": counts,
     });
     write(out, &value);
 }

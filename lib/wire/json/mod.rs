@@ -62,7 +62,7 @@ pub struct SessionRecord {
     pub ended: Option<String>,
 }
 
-/// Latencies that only the server can measure.
+/// What only the server can know: latencies, and what went wrong there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagesRecord {
     /// Name of the server.
@@ -71,6 +71,8 @@ pub struct StagesRecord {
     pub time_ms: u64,
     /// From received to durable since the record before: latency in us, and how many frames.
     pub durable: Vec<(u64, u32)>,
+    /// Counters of what went wrong on this server, those that are not zero.
+    pub counts: Vec<(String, u64)>,
 }
 
 /// Any record.

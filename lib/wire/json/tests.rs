@@ -98,7 +98,12 @@ fn sessions_and_stages_come_back() {
     encode_session(&session, &mut bytes);
     let read = RecordDecoder::new().decode(&bytes);
     assert_eq!(read, Ok(Record::Session(Box::new(session))));
-    let stages = StagesRecord { server: "s1".into(), time_ms: 5, durable: vec![(900, 3)] };
+    let stages = StagesRecord {
+        server: "s1".into(),
+        time_ms: 5,
+        durable: vec![(900, 3)],
+        counts: vec![("x_total".into(), 2)],
+    };
     bytes.clear();
     encode_stages(&stages, &mut bytes);
     assert_eq!(RecordDecoder::new().decode(&bytes), Ok(Record::Stages(stages)));

@@ -1,12 +1,13 @@
 //! A bus that has not been reached yet.
 //!
-//! A server listens before its broker answers: clients are welcome and held back, and their frames
-//! flow the moment the broker is there, instead of when each client happens to try again.
+//! Programs serve before their broker answers. A server welcomes clients and holds them back, and
+//! their frames flow the moment the broker is there, instead of when each client happens to try
+//! again; the page says in words why it is still empty.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::bus::{Batch, Bus, BusError, Position, Publisher, Reader, Record, Topic};
+use super::{Batch, Bus, BusError, Position, Publisher, Reader, Record, Topic};
 
 /// What a call is told before the bus has arrived.
 const NOT_YET: &str = "the bus has not been reached yet";
@@ -17,6 +18,7 @@ pub struct LateBus {
     metrics_partitions: u32,
     events_partitions: u32,
     arrived: Arc<OnceLock<Arc<dyn Bus>>>,
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,22 @@ impl LateBus {
     /// For a bus that will have as many partitions of its topics.
     #[must_use]
     pub fn new(metrics_partitions: u32, events_partitions: u32) -> Self {
-        Self { metrics_partitions, events_partitions, arrived: Arc::default() }
+        Self {
+            metrics_partitions,
+            events_partitions,
+            arrived: Arc::default(),
+            failure: Arc::default(),
+        }
+    }
+
+    /// Why the bus has not been reached yet, for whoever asks in the meantime.
+    pub fn fail(&self, words: &str) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.to_owned());
+    }
+
+    fn not_yet(&self) -> BusError {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        BusError::NotYet { what: failure.unwrap_or_else(|| NOT_YET.to_owned()) }
     }
 
     /// The bus is there; the first one counts.
@@ -76,7 +93,7 @@ impl Publisher for LatePublisher {
         }
         match &mut self.real {
             Some(real) => real.publish(topic, partition, records),
-            None => Err(unavailable()),
+            None => Err(self.bus.not_yet()),
         }
     }
 }
@@ -89,7 +106,7 @@ impl Reader for LateReader {
         }
         match &mut self.real {
             Some(real) => real.read(wait),
-            None => Err(unavailable()),
+            None => Err(self.bus.not_yet()),
         }
     }
 
@@ -98,8 +115,4 @@ impl Reader for LateReader {
             real.taken(offset);
         }
     }
-}
-
-fn unavailable() -> BusError {
-    BusError::Unavailable { what: NOT_YET.to_owned() }
 }
