@@ -8,9 +8,6 @@
 
 mod support;
 
-#[path = "system/deployment.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the page needs a part of it")]
-mod deployment;
 #[path = "page/machine.rs"]
 mod machine;
 #[path = "page/running.rs"]

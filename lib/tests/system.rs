@@ -11,12 +11,12 @@
 
 mod support;
 
+use support::deployment;
+
 #[path = "system/alone.rs"]
 mod alone;
 #[path = "system/commands.rs"]
 mod commands;
-#[path = "system/deployment.rs"]
-mod deployment;
 #[path = "system/faults.rs"]
 mod faults;
 #[path = "system/loads.rs"]

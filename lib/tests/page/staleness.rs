@@ -6,9 +6,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::deployment::{Deployment, SOON};
 use crate::machine::{Machine, Machines};
 use crate::script::Script;
+use crate::support::deployment::{Deployment, SOON};
 use crate::support::program::Program;
 
 const DYING: &str = "web-1";

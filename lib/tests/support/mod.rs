@@ -10,6 +10,7 @@
 )]
 
 pub mod broker;
+pub mod deployment;
 pub mod fleet;
 pub mod http;
 pub mod program;

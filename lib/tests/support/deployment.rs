@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::broker::Broker;
-use crate::support::program::{Program, command};
-use crate::support::{Scratch, http, wait};
+use super::broker::Broker;
+use super::program::{Program, command};
+use super::{Scratch, http, wait};
 
 /// How long anything may take to show up; waits end as soon as it does.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 pub struct Deployment {
     pub clients: Vec<Program>,
     pub server: Program,
-    pub _analysis: Program,
+    pub analysis: Program,
     pub broker: Broker,
     pub grpc: SocketAddr,
     pub page: SocketAddr,
@@ -38,7 +38,7 @@ impl Deployment {
         let flags = ["--listen", "127.0.0.1:0", "--kafka", &kafka, "--data", &data];
         let mut analysis = Program::start("monitor-analysis", &scratch.0, &flags);
         let (grpc, page) = (server.address("listening on "), analysis.address("page on "));
-        Self { clients: Vec::new(), server, _analysis: analysis, broker, grpc, page, scratch }
+        Self { clients: Vec::new(), server, analysis, broker, grpc, page, scratch }
     }
 
     /// Starts a client under a name; what it samples is written to the file that is returned.
