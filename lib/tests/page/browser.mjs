@@ -62,8 +62,8 @@ async function pictureOfFailure(browser) {
   }
 }
 
-export function picture(page, name, options = {}) {
-  return page.screenshot({ path: path.join(settings.pictures, `${name}.png`), ...options });
+export function picture(page, name) {
+  return page.screenshot({ path: path.join(settings.pictures, `${name}.png`) });
 }
 
 // Notes whatever a page must not do. `isServerAway()` tells when a refused connection is to be expected.

@@ -193,7 +193,7 @@ async function picturesOf(browser, page) {
       await page.waitForFunction((of) => document.querySelector('#host-name').textContent === of, host);
       await page.waitForFunction(() => document.querySelectorAll('#charts canvas').length >= 8);
       await waitForChange(page, '#chart-cpu .legend-value');
-      await picture(page, `${name}-${theme}`, { fullPage: name === 'own' });
+      await picture(page, `${name}-${theme}`);
     }
     await small.goto(`${settings.page}/#/`);
     await waitForLink(small, 'live');
