@@ -51,8 +51,11 @@ build() {
 
 # A static file names no interpreter and needs no library.
 check_static() {
-    if readelf --program-headers --wide "$1" | grep -q INTERP || readelf --dynamic --wide "$1" | grep -q NEEDED; then
-        readelf --dynamic --wide "$1" >&2
+    local headers needed
+    headers=$(readelf --program-headers --wide "$1")
+    needed=$(readelf --dynamic --wide "$1")
+    if [[ $headers == *INTERP* || $needed == *NEEDED* ]]; then
+        echo "$needed" >&2
         die "$1 is dynamic; it would not start on a host with another C library"
     fi
 }
@@ -64,10 +67,13 @@ report() {
         check_static "$file"
         machine=$(readelf --file-header "$file" | sed -n 's/^ *Machine: *//p')
         verdict=
-        if [[ $arch == "$(uname -m)" ]]; then verdict=", ldd: $(ldd "$file" 2>&1 | tr -d '\t')"; fi
+        if [[ $arch == "$(uname -m)" ]]; then verdict=", ldd: $(ldd_says "$file")"; fi
         printf '%-40s %5.1f MiB  static, %s%s\n' "${file#"$root/"}" "$(mebibytes "$file")" "$machine" "$verdict"
     done
 }
+
+# For a static file ldd says so and fails.
+ldd_says() { { ldd "$1" 2>&1 || true; } | tr -d '\t'; }
 
 mebibytes() { stat --format %s "$1" | awk '{print $1 / 1048576}'; }
 

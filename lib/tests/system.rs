@@ -25,3 +25,5 @@ mod loads;
 mod outage;
 #[path = "system/pipeline.rs"]
 mod pipeline;
+#[path = "system/stopping.rs"]
+mod stopping;
