@@ -34,6 +34,7 @@ run(async (browser) => {
   report.hung_analysis_ms = await hungServer(both);
   report.killed_analysis_ms = await killedServer(both);
   isAway = false;
+  await endedHost(both);
   watched.forEach(checkFaultless);
   return report;
 });
@@ -88,6 +89,16 @@ async function silentHost({ fleet, host }, how) {
   await picture(fleet, 'fleet-host-silent');
   await picture(host, 'host-silent');
   return afterMs;
+}
+
+// A client that took its leave is no alarm.
+async function endedHost({ fleet }) {
+  await ask(`stop ${living}`);
+  await fleet.waitForFunction((of) => document.querySelector(of).dataset.level === 'ended', row(living), { timeout: SOON_MS });
+  check((await fleet.getAttribute(row(living), 'data-old')) !== null, 'old values are not shown as old');
+  await fleet.waitForFunction(() => document.querySelector('#strip-bad').textContent === '1 ended');
+  check(/^1\/2 up/.test(await fleet.title()), `the title says "${await fleet.title()}"`);
+  check(await fleet.isHidden('#attention'), 'a goodbye is said to need attention');
 }
 
 async function saysDisconnected({ fleet, host }) {

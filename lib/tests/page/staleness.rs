@@ -58,6 +58,9 @@ fn staleness_is_told_in_words_and_ends_with_the_next_event() {
     script.wait_for("start analysis", STEP);
     restart_analysis(&mut system);
     script.answer();
+    script.wait_for(&format!("stop {LIVING}"), STEP);
+    system.clients.remove(0).stop();
+    script.answer();
     script.finish(STEP);
 }
 
