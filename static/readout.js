@@ -68,9 +68,9 @@ export class Readout {
   paintLedger(ledger) {
     const line = byId('readout-ledger');
     if (!ledger) return setText(line, 'no ledger yet');
-    const isBad = ledger.missing > 0 || ledger.dropped > 0 || countedTwice(ledger) > 0;
+    const isBad = ledger.missing > 0 || ledger.dropped > 0 || ledger.tails_unknown > 0 || countedTwice(ledger) > 0;
     setData(line, 'level', isBad ? 'bad' : 'good');
-    const shown = JSON.stringify([ledger.sampled, ledger.stored, ledger.missing, ledger.dropped, ledger.doubled, ledger.waiting]);
+    const shown = JSON.stringify([ledger.sampled, ledger.stored, ledger.missing, ledger.dropped, ledger.doubled, ledger.waiting, ledger.tails_unknown]);
     if (shown === this.lastLedger) return;
     this.lastLedger = shown;
     line.replaceChildren(...ledgerParts(ledger));
@@ -107,6 +107,8 @@ export function ledgerParts(ledger) {
   const parts = [make('b', '', wholeText(ledger.sampled)), ' frames: ', count(ledger.missing, 'missing'), ', '];
   parts.push(count(countedTwice(ledger), 'counted twice'));
   if (ledger.dropped > 0) parts.push(', ', count(ledger.dropped, 'dropped at the source'));
+  const tails = ledger.tails_unknown;
+  if (tails > 0) parts.push(', ', count(tails, `${tails === 1 ? 'session' : 'sessions'} with an unknown end`));
   if (ledger.doubled > 0) parts.push(`, ${wholeText(ledger.doubled)} arrived again and were removed`);
   if (ledger.waiting > 0) parts.push(`, ${wholeText(ledger.waiting)} on the way`);
   return parts;

@@ -193,6 +193,9 @@ impl Consumer {
     }
 
     fn failed(&mut self, error: &BusError) {
+        if matches!(error, BusError::Stopped) {
+            return;
+        }
         self.shared.counts.bus_errors.increment();
         self.catch_up_to = None;
         self.at_end = false;

@@ -153,6 +153,7 @@ pub(in crate::analysis) fn add(sum: &mut Ledger, other: &Ledger) {
         (&mut sum.missing, other.missing),
         (&mut sum.doubled, other.doubled),
         (&mut sum.dropped, other.dropped),
+        (&mut sum.tails_unknown, other.tails_unknown),
     ] {
         *mine = mine.saturating_add(theirs);
     }

@@ -116,6 +116,8 @@ pub struct Ledger {
     pub doubled: u64,
     /// Given up by the client, with its word.
     pub dropped: u64,
+    /// Sessions that ended without a goodbye: nobody can tell what they sampled at the end.
+    pub tails_unknown: u64,
 }
 
 /// The account of one session.

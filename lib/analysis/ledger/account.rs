@@ -288,6 +288,7 @@ impl Account {
             missing: unaccounted.count() + lost,
             waiting: unsettled.count() - lost,
             doubled: self.doubled,
+            tails_unknown: u64::from(self.tail_unknown(given_up).is_some()),
             ..Ledger::default()
         };
         ledger.sampled = ledger.stored + ledger.dropped + ledger.missing + ledger.waiting;
@@ -341,18 +342,17 @@ impl Account {
     }
 
     fn ended_words(&self, given_up: Option<&str>) -> Option<String> {
-        let words = match (&self.ended, given_up) {
-            (Some(reason), _) if self.said_goodbye() || reason.starts_with(SPOOLED) => {
-                return Some(reason.clone());
-            }
-            (Some(reason), _) => reason,
-            (None, Some(reason)) => reason,
-            (None, None) => return None,
-        };
-        Some(format!(
-            "{words}; tail unknown: nobody can tell what it sampled after frame {}",
-            self.top
-        ))
+        let Some(words) = self.tail_unknown(given_up) else { return self.ended.clone() };
+        let top = self.top;
+        Some(format!("{words}; tail unknown: nobody can tell what it sampled after frame {top}"))
+    }
+
+    /// How the session ended, if nobody can tell what else it sampled.
+    fn tail_unknown<'a>(&'a self, given_up: Option<&'a str>) -> Option<&'a str> {
+        match self.ended.as_deref() {
+            Some(reason) if self.said_goodbye() || reason.starts_with(SPOOLED) => None,
+            ended => ended.or(given_up),
+        }
     }
 
     /// Keeps every set under its bound: what lies lowest is counted once and for all.

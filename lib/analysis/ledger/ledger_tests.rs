@@ -118,6 +118,7 @@ fn a_goodbye_settles_everything_and_a_silent_end_nothing() {
     let session = only(&ledger, SECOND);
     assert_eq!((session.account.missing, session.account.waiting), (2, 0));
     assert_eq!(session.ended.as_deref(), Some("bye: SIGTERM"));
+    assert_eq!(session.account.tails_unknown, 0);
     assert!(session.missing_ranges[0].1.contains("the client stopped"), "{session:?}");
 
     let mut ledger = HostLedger::default();
@@ -129,6 +130,7 @@ fn a_goodbye_settles_everything_and_a_silent_end_nothing() {
     let words = session.ended.unwrap();
     assert!(words.contains("stream reset") && words.contains("tail unknown"), "{words}");
     assert!(words.contains("after frame 4"), "{words}");
+    assert_eq!(ledger.total(60 * SECOND).tails_unknown, 1, "the fleet's line says so, too");
     // It was the network, and the client is back.
     ledger.record(&record(3, 9, &[]), SECOND).unwrap();
     assert_eq!(only(&ledger, SECOND).ended, None);

@@ -20,6 +20,7 @@ pub(crate) struct Account {
     missing: u64,
     doubled: u64,
     dropped: u64,
+    tails_unknown: u64,
 }
 
 /// The account as it is written.
@@ -33,6 +34,7 @@ pub(crate) fn account(ledger: &Ledger) -> Account {
         missing: ledger.missing,
         doubled: ledger.doubled,
         dropped: ledger.dropped,
+        tails_unknown: ledger.tails_unknown,
     }
 }
 
