@@ -196,7 +196,9 @@ impl Consumer {
         if matches!(error, BusError::Stopped) {
             return;
         }
-        self.shared.counts.bus_errors.increment();
+        // Before the first connection nothing has failed that was there.
+        let is_failure = !matches!(error, BusError::NotYet { .. });
+        self.shared.counts.bus_errors.add(u64::from(is_failure));
         self.catch_up_to = None;
         self.at_end = false;
         if self.topic != Topic::Metrics {
@@ -205,9 +207,7 @@ impl Consumer {
             return;
         }
         self.standing.set(self.partition, BusState::Down { detail: error.to_string() });
-        if !matches!(error, BusError::NotYet { .. })
-            && let Some(left_out) = self.shared.bus_failures.pass()
-        {
+        if is_failure && let Some(left_out) = self.shared.bus_failures.pass() {
             let partition = self.partition;
             log::warn!(
                 "reading partition {partition}: {error}; trying again \

@@ -224,10 +224,10 @@ impl Lane {
                 // Full means that it has been told already.
                 let _ = self.shared.unusable.try_send(what.clone());
             }
-            self.shared.streams.counts.publish_retries.increment();
-            if !matches!(error, BusError::NotYet { .. })
-                && let Some(left_out) = self.throttle.pass()
-            {
+            // Before the first connection nothing has failed that was there.
+            let is_failure = !matches!(error, BusError::NotYet { .. });
+            self.shared.streams.counts.publish_retries.add(u64::from(is_failure));
+            if is_failure && let Some(left_out) = self.throttle.pass() {
                 let (partition, count) = (self.partition, records.len());
                 log::warn!(
                     "partition {partition}: {count} records wait for the bus: {error} \

@@ -22,7 +22,7 @@ use crate::metric::HostName;
 
 /// Frames that come within this time of the last event go out together. The first one after a
 /// quiet time goes at once.
-const BATCH_TIME_MIN: Duration = Duration::from_millis(5);
+const BATCH_TIME_MIN: Duration = Duration::from_millis(8);
 const BATCH_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// For each viewer the batches get this much longer, so that there are at most 4,000 writes a
