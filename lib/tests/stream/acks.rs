@@ -88,9 +88,11 @@ fn a_server_listens_before_its_bus_is_there() {
     let server = server::start(&config(), Arc::new(late.clone()), clock).unwrap();
     let mut peer = Peer::welcome(&peer::environment(), server.address(), "web-1");
     peer.send_frames(1..=3);
-    crate::wait::until("a try without the bus", LIMIT, || {
-        (server.counts().publish_retries.get() > 0).then_some(())
+    crate::wait::until("the frames", LIMIT, || {
+        (server.counts().frames_in.get() == 3).then_some(())
     });
+    let counts = server.counts();
+    assert_eq!((counts.frames_published.get(), counts.publish_retries.get()), (0, 0));
     let bus = ScriptedBus::new();
     late.arrive(Arc::new(Shared(Arc::clone(&bus))));
     peer.expect_ack(3);
