@@ -6,14 +6,13 @@ mod common;
 mod flags;
 
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use realtime_monitor::analysis::{self, HOSTS_MAX, LIVE_BYTES_MAX};
-use realtime_monitor::base::{clock::Real, counter::CountSources, stop};
-use realtime_monitor::bus::kafka::{EVENTS_PARTITIONS, KafkaBus};
-use realtime_monitor::bus::{Bus, BusError, LateBus};
+use realtime_monitor::base::{clock::Real, stop};
+use realtime_monitor::bus::Bus;
 use realtime_monitor::http;
 
 /// Reads monitored hosts' frames from Kafka and serves the dashboard
@@ -38,30 +37,19 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: flags::AnalysisFlags) -> anyhow::Result<()> {
-    let (web, kafka, _data) = flags.take()?;
+    let (web, broker, _data) = flags.take()?;
     let stop = stop::on_signals().context("cannot install signal handlers")?;
     let clock = Real::shared();
-    let late = LateBus::new(kafka.partitions, EVENTS_PARTITIONS);
-    let bus: Arc<dyn Bus> = Arc::new(late.clone());
-    let arrived = Arc::new(OnceLock::<Arc<KafkaBus>>::new());
-    let counted = arrived.clone();
+    let bus: Arc<dyn Bus> = Arc::new(broker.bus());
     let config = analysis::Config {
         hosts_max: HOSTS_MAX,
         live_bytes_max: LIVE_BYTES_MAX,
-        counts: CountSources(vec![Arc::new(move || {
-            counted.get().map_or_else(Vec::new, |bus| bus.counts().read())
-        })]),
+        counts: broker.counts(),
     };
     let analysis = analysis::start(config, &bus, Arc::clone(&clock))?;
     let web = http::start(web, analysis.view(), Arc::clone(&clock))?;
     // The page is served from here on; until the broker answers it says why it is empty.
-    let kafka = match KafkaBus::connect_with_retry(&kafka, &clock, &stop, &|why| late.fail(why)) {
-        Ok(bus) => bus,
-        Err(BusError::Stopped) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let _ = arrived.set(kafka.clone());
-    late.arrive(kafka.clone());
+    let Some(kafka) = broker.reach(&clock, &stop)? else { return Ok(()) };
     stop.wait_forever();
     // Viewers first; then what feeds them.
     drop(web);

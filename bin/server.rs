@@ -6,14 +6,12 @@ mod common;
 mod flags;
 
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use crossbeam_channel::select;
-use realtime_monitor::base::{clock::Real, counter::CountSources, stop};
-use realtime_monitor::bus::kafka::{EVENTS_PARTITIONS, KafkaBus};
-use realtime_monitor::bus::{BusError, LateBus};
+use realtime_monitor::base::{clock::Real, stop};
 use realtime_monitor::server;
 
 /// Forwards the streams of monitored hosts into Kafka
@@ -39,23 +37,11 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: flags::ServerFlags) -> anyhow::Result<()> {
-    let (mut config, kafka) = flags.take();
+    let (config, broker) = flags.take();
     let stop = stop::on_signals().context("cannot install signal handlers")?;
     let clock = Real::shared();
-    let arrived = Arc::new(OnceLock::<Arc<KafkaBus>>::new());
-    let counted = arrived.clone();
-    config.counts = CountSources(vec![Arc::new(move || {
-        counted.get().map_or_else(Vec::new, |bus| bus.counts().read())
-    })]);
-    let late = LateBus::new(kafka.partitions, EVENTS_PARTITIONS);
-    let server = server::start(&config, Arc::new(late.clone()), Arc::clone(&clock))?;
-    let bus = match KafkaBus::connect_with_retry(&kafka, &clock, &stop, &|why| late.fail(why)) {
-        Ok(bus) => bus,
-        Err(BusError::Stopped) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let _ = arrived.set(bus.clone());
-    late.arrive(bus.clone());
+    let server = server::start(&config, Arc::new(broker.bus()), Arc::clone(&clock))?;
+    let Some(bus) = broker.reach(&clock, &stop)? else { return Ok(()) };
     let failed = select! {
         recv(stop.channel()) -> _ => None,
         recv(server.failed()) -> words => words.ok(),

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use realtime_monitor::bus::kafka::KafkaConfig;
 use realtime_monitor::http;
 
 #[path = "data.rs"]
@@ -12,6 +11,7 @@ mod data;
 mod kafka;
 #[path = "web.rs"]
 mod web;
+use kafka::Broker;
 
 /// Where it reads, where it serves, what it keeps.
 #[derive(Debug, Args)]
@@ -26,8 +26,8 @@ pub(crate) struct AnalysisFlags {
 
 impl AnalysisFlags {
     /// As the rooms take it; the directory for state is made.
-    pub(crate) fn take(self) -> anyhow::Result<(http::Config, KafkaConfig, Option<PathBuf>)> {
+    pub(crate) fn take(self) -> anyhow::Result<(http::Config, Broker, Option<PathBuf>)> {
         let web = self.web.take(std::env::temp_dir());
-        Ok((web, self.kafka.take(), self.data.take()?))
+        Ok((web, Broker::new(self.kafka.take()), self.data.take()?))
     }
 }

@@ -1,7 +1,13 @@
 //! Where the broker is: for every program that uses one.
 
+use std::sync::{Arc, OnceLock};
+
 use clap::Args;
-use realtime_monitor::bus::kafka::{KafkaConfig, PARTITIONS};
+use realtime_monitor::base::clock::SharedClock;
+use realtime_monitor::base::counter::CountSources;
+use realtime_monitor::base::stop::Stop;
+use realtime_monitor::bus::kafka::{EVENTS_PARTITIONS, KafkaBus, KafkaConfig, PARTITIONS};
+use realtime_monitor::bus::{BusError, LateBus};
 
 /// The broker and its topics.
 #[derive(Debug, Args)]
@@ -49,6 +55,56 @@ impl KafkaFlags {
             events_topic: self.events_topic,
             partitions: self.partitions,
             ..KafkaConfig::new(self.kafka)
+        }
+    }
+}
+
+/// A broker that the program does not wait for before it serves.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    config: KafkaConfig,
+    late: LateBus,
+    arrived: Arc<OnceLock<Arc<KafkaBus>>>,
+}
+
+impl Broker {
+    /// Not reached yet.
+    pub(crate) fn new(config: KafkaConfig) -> Self {
+        let late = LateBus::new(config.partitions, EVENTS_PARTITIONS);
+        Self { config, late, arrived: Arc::default() }
+    }
+
+    /// Stands in for it from now on.
+    pub(crate) fn bus(&self) -> LateBus {
+        self.late.clone()
+    }
+
+    /// Its counters, none until it has been reached.
+    pub(crate) fn counts(&self) -> CountSources {
+        let arrived = self.arrived.clone();
+        let read = move || arrived.get().map_or_else(Vec::new, |bus| bus.counts().read());
+        CountSources(vec![Arc::new(read)])
+    }
+
+    /// Tries until it answers; `None` when it is time to stop before that.
+    ///
+    /// # Errors
+    /// When an operator has to act.
+    pub(crate) fn reach(
+        &self,
+        clock: &SharedClock,
+        stop: &Stop,
+    ) -> anyhow::Result<Option<Arc<KafkaBus>>> {
+        let failing = |why: &str| self.late.fail(why);
+        match KafkaBus::connect_with_retry(&self.config, clock, stop, &failing) {
+            Ok(bus) => {
+                // Called once, by the program's start list.
+                let _ = self.arrived.set(bus.clone());
+                self.late.arrive(bus.clone());
+                Ok(Some(bus))
+            }
+            Err(BusError::Stopped) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use realtime_monitor::base::counter::CountSources;
-use realtime_monitor::bus::kafka::KafkaConfig;
 use realtime_monitor::server::Config;
 
 #[path = "kafka.rs"]
 mod kafka;
 #[path = "orders.rs"]
 mod orders;
+use kafka::Broker;
 
 /// Where it listens, what it orders, where it publishes.
 #[derive(Debug, Args)]
@@ -38,15 +37,16 @@ pub(crate) struct ServerFlags {
 
 impl ServerFlags {
     /// As the rooms take it.
-    pub(crate) fn take(self) -> (Config, KafkaConfig) {
+    pub(crate) fn take(self) -> (Config, Broker) {
         let (orders, name) = self.orders.take();
+        let broker = Broker::new(self.kafka.take());
         let config = Config {
             listen: self.listen,
             insecure: self.insecure,
             name,
             orders,
-            counts: CountSources::default(),
+            counts: broker.counts(),
         };
-        (config, self.kafka.take())
+        (config, broker)
     }
 }
