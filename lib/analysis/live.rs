@@ -230,15 +230,15 @@ impl WindowBuilder {
         let at = self.window.time_ms.len();
         self.window.time_ms.push(row.time_ms);
         self.window.interval_ms.push(row.interval_ms);
-        for (output, value) in &step.values {
-            let output = *output as usize;
+        for got in &step.values {
+            let output = got.output as usize;
             let column =
                 self.plan_columns[output].or_else(|| self.column(&step.plan.outputs[output]));
             let Some(column) = column else { continue };
             self.plan_columns[output] = Some(column);
             let values = &mut self.window.series[column].1;
             values.resize(at, None);
-            values.push(Some(*value));
+            values.push(Some(got.value));
         }
     }
 

@@ -22,6 +22,7 @@
 mod consume;
 mod counts;
 mod feed;
+pub mod history;
 mod hosts;
 mod intake;
 mod ledger;

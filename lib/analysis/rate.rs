@@ -54,8 +54,7 @@ pub(in crate::analysis) struct Deriver {
 pub(in crate::analysis) struct Step {
     /// Names of the values; empty before the first frame.
     pub(in crate::analysis) plan: Arc<Plan>,
-    /// Place among the plan's outputs, and value.
-    pub(in crate::analysis) values: Vec<(u32, f64)>,
+    pub(in crate::analysis) values: Vec<Derived>,
     /// The summary columns of this frame alone.
     pub(in crate::analysis) summary: SummaryValues,
     /// Counters that went backwards.
@@ -64,6 +63,18 @@ pub(in crate::analysis) struct Step {
     pub(in crate::analysis) idle_steps_back: u64,
     /// Samples refused because the host has too many series.
     pub(in crate::analysis) refused: u64,
+}
+
+/// One derived value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::analysis) struct Derived {
+    /// Place among the plan's outputs.
+    pub(in crate::analysis) output: u32,
+    /// The time that a rate or a share was taken over, from the reading before; at most 71
+    /// minutes (`u32::MAX`). 0: a reading of an instant.
+    pub(in crate::analysis) over_us: u32,
+    /// Finite.
+    pub(in crate::analysis) value: f64,
 }
 
 /// The last reading of a series.
@@ -103,17 +114,24 @@ impl Step {
     /// The values with their names.
     pub(in crate::analysis) fn named(&self) -> Vec<(SeriesKey, f64)> {
         let outputs = &self.plan.outputs;
-        self.values.iter().map(|(at, value)| (outputs[*at as usize].clone(), *value)).collect()
+        self.values.iter().map(|got| (outputs[got.output as usize].clone(), got.value)).collect()
     }
 
+    /// A reading of an instant.
     fn put(&mut self, output: u32, value: f64) {
+        self.put_over(output, value, 0);
+    }
+
+    /// What was taken over some time.
+    fn put_over(&mut self, output: u32, value: f64, over_us: u64) {
         if !value.is_finite() {
             return;
         }
         if let Some(column) = self.summary.get_mut(output as usize) {
             *column = Some(value);
         }
-        self.values.push((output, value));
+        let over_us = u32::try_from(over_us).unwrap_or(u32::MAX);
+        self.values.push(Derived { output, over_us, value });
     }
 }
 
@@ -138,7 +156,7 @@ impl Deriver {
         self.groups.iter_mut().for_each(Group::clear);
         self.groups.resize_with(plan.groups.max(self.groups.len()), Group::default);
         let mut available = None;
-        let mut sums: [Option<f64>; SUMMARY_COLUMNS.len()] = [None; SUMMARY_COLUMNS.len()];
+        let mut sums: [Option<(f64, u64)>; SUMMARY_COLUMNS.len()] = [None; SUMMARY_COLUMNS.len()];
         for (op, value) in plan.ops.iter().zip(&samples.values) {
             match *op {
                 Op::Skip => {}
@@ -157,19 +175,17 @@ impl Deriver {
                     step.put(output, value.as_f64());
                 }
                 Op::Rate { slot, output, total } => {
-                    let Some(rate) = self.rate(slot, *value, elapsed_us, &mut step) else {
-                        continue;
-                    };
-                    step.put(output, rate);
+                    let rate = self.rate(slot, *value, elapsed_us, &mut step);
+                    let Some((rate, over_us)) = rate else { continue };
+                    step.put_over(output, rate, over_us);
                     if let Some(total) = total {
-                        *sums[total as usize].get_or_insert(0.0) += rate;
+                        sums[total as usize].get_or_insert((0.0, over_us)).0 += rate;
                     }
                 }
                 Op::Busy { slot, output } => {
-                    let Some(rate) = self.rate(slot, *value, elapsed_us, &mut step) else {
-                        continue;
-                    };
-                    step.put(output, percent(rate));
+                    let rate = self.rate(slot, *value, elapsed_us, &mut step);
+                    let Some((rate, over_us)) = rate else { continue };
+                    step.put_over(output, percent(rate), over_us);
                 }
                 Op::Cpu { slot, group, mode, output } => {
                     self.cpu(slot, *value, elapsed_us, (group, mode, output), &mut step);
@@ -177,12 +193,12 @@ impl Deriver {
             }
         }
         for (column, sum) in sums.iter().enumerate() {
-            if let Some(sum) = sum {
-                step.put(column as u32, *sum);
+            if let Some((sum, over_us)) = sum {
+                step.put_over(column as u32, *sum, *over_us);
             }
         }
         self.finish_memory(available, &mut step);
-        self.finish_cpu(&plan, &mut step);
+        self.finish_cpu(&plan, elapsed_us, &mut step);
         step.plan = plan;
         step
     }
@@ -249,14 +265,21 @@ impl Deriver {
         before
     }
 
-    fn rate(&mut self, slot: u32, value: Value, elapsed_us: u64, step: &mut Step) -> Option<f64> {
+    /// The rate since the reading before, and the time since then.
+    fn rate(
+        &mut self,
+        slot: u32,
+        value: Value,
+        elapsed_us: u64,
+        step: &mut Step,
+    ) -> Option<(f64, u64)> {
         let before = self.note(slot, value, elapsed_us)?;
         let passed_us = elapsed_us.checked_sub(before.elapsed_us).filter(|us| *us > 0)?;
         let Some(grown) = growth(before.value, value) else {
             step.resets += 1;
             return None;
         };
-        Some(grown / (passed_us as f64 / 1e6))
+        Some((grown / (passed_us as f64 / 1e6), passed_us))
     }
 
     fn cpu(
@@ -303,16 +326,18 @@ impl Deriver {
         }
     }
 
-    fn finish_cpu(&self, plan: &Plan, step: &mut Step) {
+    fn finish_cpu(&self, plan: &Plan, elapsed_us: u64, step: &mut Step) {
         for (group, usage) in self.groups.iter().zip(&plan.usages) {
-            if group.broken || group.since_us.is_none() || group.total <= 0.0 {
+            let Some(since_us) = group.since_us else { continue };
+            if group.broken || group.total <= 0.0 {
                 continue;
             }
+            let over_us = elapsed_us - since_us;
             if let Some(usage) = usage {
-                step.put(*usage, percent(1.0 - group.idle / group.total));
+                step.put_over(*usage, percent(1.0 - group.idle / group.total), over_us);
             }
             for (output, grown) in &group.shares {
-                step.put(*output, percent(grown / group.total));
+                step.put_over(*output, percent(grown / group.total), over_us);
             }
         }
     }

@@ -11,8 +11,8 @@ use crate::analysis::hosts::Host;
 use crate::analysis::intake::Shared;
 use crate::analysis::presence::BACKLOG_MS;
 use crate::analysis::view::{
-    BusState, HostDetail, HostSummary, Ledger, LedgerReport, LiveUpdate, Newest, Stages, View,
-    Window,
+    BusState, HistoryStatus, HostDetail, HostSummary, Ledger, LedgerReport, LiveUpdate, Newest,
+    QueryAnswer, QueryError, QuerySpec, Stages, View, Window,
 };
 use crate::base::counter::{Count, CountSources};
 use crate::base::thread::panics_total;
@@ -97,6 +97,18 @@ impl View for Service {
         all.extend(self.others.read());
         all.extend(self.shared.servers().counts());
         all
+    }
+
+    fn query(&self, _query: &QuerySpec) -> Result<QueryAnswer, QueryError> {
+        Err(QueryError::Store("there is no history yet".to_owned()))
+    }
+
+    fn history(&self) -> HistoryStatus {
+        HistoryStatus::default()
+    }
+
+    fn delete_host(&self, _host: &str) -> Result<bool, QueryError> {
+        Ok(false)
     }
 
     fn subscribe(&self) -> Receiver<Arc<LiveUpdate>> {

@@ -217,6 +217,147 @@ pub struct LiveUpdate {
     pub values: Vec<(SeriesKey, f64)>,
 }
 
+/// What is asked of the past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuerySpec {
+    /// Whose; empty for every host.
+    pub hosts: Vec<HostName>,
+    /// Names of values: as sampled (`disk_read_bytes_total`) or derived
+    /// (`disk_read_bytes_per_second`, `cpu_usage_percent`); one that ends in `*` stands for all
+    /// that begin so.
+    pub metrics: Vec<String>,
+    /// Labels that a series must have, name and value.
+    pub labels: Vec<(String, String)>,
+    /// First instant, Unix ms.
+    pub from_ms: u64,
+    /// End, Unix ms, exclusive.
+    pub to_ms: u64,
+    /// Most points of a series.
+    pub points: usize,
+    /// How counters are given.
+    pub form: QueryForm,
+    /// Many hosts as one series, or the first of many.
+    pub aggregate: Option<Aggregate>,
+}
+
+/// How the series of a counter is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueryForm {
+    /// Per second: `x_total` is answered as `x_per_second` is.
+    #[default]
+    Rate,
+    /// As read.
+    Raw,
+}
+
+/// What is made of the same series of several hosts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aggregate {
+    /// Their sum at each point.
+    Sum,
+    /// Their mean.
+    Mean,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// A quantile, 0 to 1.
+    Quantile(f64),
+    /// No sum: the series of so many hosts whose mean over the whole range is largest.
+    Top(usize),
+}
+
+/// A series of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuerySeries {
+    /// Whose; `None` for an aggregate over hosts.
+    pub host: Option<HostName>,
+    /// Name and labels.
+    pub key: SeriesKey,
+    /// Time from one point to the next where nothing is missing: never finer than it was sampled
+    /// or is still kept.
+    pub interval_ms: u64,
+    /// Hosts that an aggregate was made of; 1 otherwise.
+    pub hosts: usize,
+    /// Ascending; a gap is a point that is not there.
+    pub points: Vec<QueryPoint>,
+}
+
+/// A point of an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueryPoint {
+    /// Its beginning, Unix ms, a multiple of the interval.
+    pub time_ms: u64,
+    /// Smallest value inside it, as finely as is still known.
+    pub min: f64,
+    /// Mean over it.
+    pub mean: f64,
+    /// Largest value inside it.
+    pub max: f64,
+}
+
+/// What is true of one host in the range of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostAnswer {
+    /// Whose; `None` for aggregates.
+    pub host: Option<HostName>,
+    /// Times at which a session of its client begins: rates do not cross them.
+    pub session_starts_ms: Vec<u64>,
+    /// What was asked for, by name.
+    pub series: Vec<QuerySeries>,
+}
+
+/// Why a query is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryError {
+    /// Nothing is known of this host.
+    UnknownHost(HostName),
+    /// It would take more than a query may: in words what, how much, and what to ask instead.
+    TooMuch {
+        /// What would be too much.
+        what: String,
+        /// What would do.
+        expected: String,
+    },
+    /// The store cannot be read now; in words.
+    Store(String),
+}
+
+/// An answer, host by host, so that none of it has to wait for all of it. After an error nothing
+/// more comes.
+pub type QueryAnswer = Box<dyn Iterator<Item = Result<HostAnswer, QueryError>> + Send>;
+
+/// How the store of the past is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HistoryState {
+    /// There is none: the program was started without a directory for it.
+    #[default]
+    Off,
+    /// What was seen is written down.
+    Ok,
+    /// Live goes on, and what it shows is not written down yet; in words why (disk full, ...).
+    Behind {
+        /// In words.
+        detail: String,
+        /// Age of the oldest frame that waits.
+        behind_s: u64,
+    },
+}
+
+/// The store of the past, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HistoryStatus {
+    /// Is it well?
+    pub state: HistoryState,
+    /// Each resolution in ms, how long it is to be kept in ms, and for how long it is: less when
+    /// the disk space given to it does not suffice.
+    pub tiers: Vec<(u64, u64, u64)>,
+    /// Bytes in use on disk.
+    pub bytes: u64,
+    /// Bytes it may use; 0 for no limit.
+    pub bytes_max: u64,
+}
+
 /// The read side of analysis: cheap to clone, safe to call from any thread, never blocks for long.
 pub trait View: std::fmt::Debug + Send + Sync {
     /// Every host, by name.
@@ -239,6 +380,19 @@ pub trait View: std::fmt::Debug + Send + Sync {
     fn bus_state(&self) -> BusState;
     /// Counters of this process, every room.
     fn counts(&self) -> Vec<Count>;
+    /// The past, and the present as far as it goes: begins to answer at once.
+    ///
+    /// # Errors
+    /// What is wrong with the question; what goes wrong later comes with the answer.
+    fn query(&self, query: &QuerySpec) -> Result<QueryAnswer, QueryError>;
+    /// How the store of the past is.
+    fn history(&self) -> HistoryStatus;
+    /// Forgets a host: its past, its account, its line. If frames of it come again, it is a new
+    /// host. False when there is no such host.
+    ///
+    /// # Errors
+    /// In words, when the store cannot be written now; nothing was forgotten then.
+    fn delete_host(&self, host: &str) -> Result<bool, QueryError>;
     /// Frames from now on. One subscriber at a time: a second call ends the first's channel.
     /// What does not fit is dropped, oldest first, and counted.
     fn subscribe(&self) -> crossbeam_channel::Receiver<Arc<LiveUpdate>>;

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::analysis::view::{
-    BusState, HostDetail, HostState, HostSummary, Ledger, LedgerReport, LiveUpdate, Newest,
-    SUMMARY_COLUMNS, SessionLedger, Stages, SummaryValues, View, Window,
+    BusState, HistoryStatus, HostDetail, HostState, HostSummary, Ledger, LedgerReport, LiveUpdate,
+    Newest, QueryAnswer, QueryError, QuerySpec, SUMMARY_COLUMNS, SessionLedger, Stages,
+    SummaryValues, View, Window,
 };
 use crate::base::counter::Count;
 use crate::metric::{HostName, SeriesKey, SessionId};
@@ -180,6 +181,18 @@ impl View for ScriptedView {
                 value: 0,
             },
         ]
+    }
+
+    fn query(&self, _query: &QuerySpec) -> Result<QueryAnswer, QueryError> {
+        Err(QueryError::Store("there is no history yet".to_owned()))
+    }
+
+    fn history(&self) -> HistoryStatus {
+        HistoryStatus::default()
+    }
+
+    fn delete_host(&self, _host: &str) -> Result<bool, QueryError> {
+        Ok(false)
     }
 
     fn subscribe(&self) -> Receiver<Arc<LiveUpdate>> {
