@@ -30,6 +30,7 @@ const ONE_DOOR: &[(&str, &[&str])] = &[
     ("procfs::", &["collector/"]),
     ("serde_json::", &["wire/json", "http/view", "http/live", "http/routes"]),
     ("#[derive(Serialize", &["http/view"]),
+    ("pco::", &["analysis/history/column/entropy.rs"]),
     ("std::env::", &[]),
     ("\"/proc", &[]),
     ("\"/sys", &[]),

@@ -22,6 +22,7 @@
 //! - `store`: the tables; the only place that knows redb
 //! - `query`: what is asked of the past
 
+pub(in crate::analysis) mod column;
 pub(in crate::analysis) mod segment;
 pub(in crate::analysis) mod tiers;
 

@@ -11,8 +11,21 @@
 //!
 //! Segments of one session may overlap (a backlog that arrived late): frames are told apart by
 //! their number, extremes of one bucket are united.
+//!
+//! As bytes ([`encode`], [`Reader`]) a segment begins with a directory, so that a few of its series
+//! can be read without the others; `layout` says how they lie. What comes back is exactly what was
+//! written, but for extremes, which are rounded outwards.
 
 use crate::metric::{SeriesKey, SessionId, Value};
+
+mod decode;
+mod encode;
+mod layout;
+mod parts;
+
+pub(in crate::analysis) use decode::{Bytes, ReadError, Reader};
+pub(in crate::analysis) use encode::{EncodeError, encode};
+pub(in crate::analysis) use layout::{PARTS_MAX, VALUES_MAX};
 
 /// A stretch of one session in one tier.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,3 +96,7 @@ impl Segment {
         Some((times().min()?, times().max()?))
     }
 }
+
+#[cfg(test)]
+#[path = "segment/segment_tests.rs"]
+mod tests;
