@@ -12,7 +12,7 @@
 //! - `hosts`: what is known of each, one lock a host
 //! - `ledger`: stored, waiting, missing, dropped, doubled; per session, by ranges
 //! - `live`: the window, sealed in blocks of about a byte a sample
-//! - `bits`, `decimal`: numbers in few bytes, fractions as integers
+//! - `decimal`: fractions as integers, exactly
 //! - `rate`: the only place where counters become rates
 //! - `presence`: live, stale or ended, by arrival on the monotonic clock
 //! - `stages`: latency by stage over the last minute; `feed`: updates to the subscriber
@@ -20,7 +20,6 @@
 //! In: records. Refused, skipped, doubled, too late: counted in [`AnalysisCounts`]. Lost on a
 //! restart: nothing but the windows' last quarter of an hour, which is read from the topic again.
 
-mod bits;
 mod consume;
 mod counts;
 mod decimal;

@@ -19,8 +19,8 @@
 
 use std::fmt;
 
-use crate::analysis::bits::{Source, put_varint};
 use crate::analysis::decimal::{self, DECIMALS_MAX};
+use crate::analysis::live::bits::{Source, put_varint};
 use crate::metric::Value;
 
 mod entropy;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::bits::Source;
 use super::column::{integers, put_integers, put_values, values};
-use crate::analysis::bits::Source;
 use crate::metric::{Frame, Layout, Samples, SeriesKey, Value};
 
 /// What the live store keeps of a frame.

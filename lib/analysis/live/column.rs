@@ -6,9 +6,7 @@
 //! always told by the ones before it (a constant, an idle disk, a steady clock) takes three to ten
 //! bytes a block. Fractions with at most three decimals are integers times a power of ten.
 
-use crate::analysis::bits::{
-    Source, packed_len, put_packed, put_varint, unzigzag, varint_len, zigzag,
-};
+use super::bits::{Source, packed_len, put_packed, put_varint, unzigzag, varint_len, zigzag};
 use crate::analysis::decimal::{self, DECIMALS_MAX};
 use crate::metric::Value;
 

@@ -16,8 +16,8 @@
 use super::entropy::Unpacker;
 use super::integers::{integers, put_integers};
 use super::{Corrupt, STEPS, kind, part, put_part};
-use crate::analysis::bits::Source;
 use crate::analysis::decimal::{self, DECIMALS_MAX};
+use crate::analysis::live::bits::Source;
 
 /// Bits of a double's mantissa that a step leaves out: 52 - 10.
 const CUT_BITS: u32 = 42;

@@ -18,7 +18,7 @@
 
 use super::entropy::{self, Narrow, Unpacker};
 use super::{Corrupt, FRAMES_MAX};
-use crate::analysis::bits::{Source, packed_len, put_packed, put_varint, unzigzag, zigzag};
+use crate::analysis::live::bits::{Source, packed_len, put_packed, put_varint, unzigzag, zigzag};
 
 /// Ways to write the rest.
 const ALIKE: u8 = 0;

@@ -7,8 +7,8 @@
 use super::entropy::Unpacker;
 use super::integers::{integers, put_integers};
 use super::{Corrupt, UNSIGNED, part, put_part};
-use crate::analysis::bits::{Source, put_varint, unzigzag, zigzag};
 use crate::analysis::history::segment::Group;
+use crate::analysis::live::bits::{Source, put_varint, unzigzag, zigzag};
 
 /// What a grid is a multiple of: schedules are in milliseconds.
 const GRID_US: u64 = 1_000;

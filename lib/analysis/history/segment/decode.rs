@@ -11,10 +11,10 @@ use super::layout::{
 };
 use super::parts::{Body, Uses, group_of, spans_of};
 use super::{Column, Extremes, Group, Segment};
-use crate::analysis::bits::unzigzag;
 use crate::analysis::history::column::{
     self, Bands, Corrupt, FRAMES_MAX, Unpacker, VERSION_LEN, times, values,
 };
+use crate::analysis::live::bits::unzigzag;
 use crate::metric::{SeriesKey, SessionId};
 
 /// Where the bytes of a segment are. Only what is asked for needs to be fetched.

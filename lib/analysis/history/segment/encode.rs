@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::layout::{Layer, PARTS_MAX, VALUES_MAX};
 use super::{Column, Extremes, Group, Segment, Spans};
-use crate::analysis::bits::{put_varint, zigzag};
 use crate::analysis::history::column::{
     FRAMES_MAX, put_extremes, put_integers, put_part, put_times, put_values, version,
 };
+use crate::analysis::live::bits::{put_varint, zigzag};
 use crate::metric::SeriesKey;
 
 /// Why a segment cannot be written: it could not be read either.

@@ -26,8 +26,8 @@
 
 use std::ops::Range;
 
-use crate::analysis::bits::{Source, put_varint};
 use crate::analysis::history::column::Corrupt;
+use crate::analysis::live::bits::{Source, put_varint};
 
 /// The first byte. A number that is not this one is another layout.
 pub(super) const FORMAT: u8 = 1;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::layout::Place;
 use super::{Group, Spans};
-use crate::analysis::bits::Source;
 use crate::analysis::history::column::{Corrupt, Unpacker, integers, part};
+use crate::analysis::live::bits::Source;
 
 /// Blocks that have been read and verified.
 #[derive(Debug)]
