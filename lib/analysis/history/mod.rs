@@ -19,11 +19,12 @@
 //! - [`tiers`]: how long what is kept how finely
 //! - [`segment`]: a stretch of one session in memory, and as bytes ([`column`] has the codecs)
 //! - [`thin`]: frames into points of a second, points into points of ten, segments into one
-//! - `store`: the tables; the only place that knows redb
+//! - [`store`]: the tables; the only place that knows redb
 //! - `query`: what is asked of the past
 
 pub(in crate::analysis) mod column;
 pub(in crate::analysis) mod segment;
+pub(in crate::analysis) mod store;
 pub(in crate::analysis) mod tiers;
 
 pub use tiers::{Tier, Tiers};
