@@ -18,8 +18,10 @@ use std::sync::Arc;
 use crate::analysis::view::{SUMMARY_COLUMNS, SummaryValues};
 use crate::metric::{Layout, Samples, SeriesKey, Value};
 
+mod needs;
 mod plan;
 
+pub(in crate::analysis) use needs::{Labels, derived_name, gauge_name, is_needed, sources_min};
 pub(in crate::analysis) use plan::{KeyPool, Plan};
 use plan::{Mode, Op};
 
@@ -117,6 +119,17 @@ impl Step {
         self.values.iter().map(|got| (outputs[got.output as usize].clone(), got.value)).collect()
     }
 
+    /// Nothing yet, by this plan.
+    fn begin(&mut self, plan: &Arc<Plan>) {
+        if !Arc::ptr_eq(&self.plan, plan) {
+            self.plan = plan.clone();
+        }
+        self.values.clear();
+        self.values.reserve(plan.outputs.len());
+        self.summary = [None; SUMMARY_COLUMNS.len()];
+        (self.resets, self.idle_steps_back, self.refused) = (0, 0, plan.refused);
+    }
+
     /// A reading of an instant.
     fn put(&mut self, output: u32, value: f64) {
         self.put_over(output, value, 0);
@@ -150,9 +163,21 @@ impl Deriver {
 
     /// Takes the next frame of the session.
     pub(in crate::analysis) fn derive(&mut self, elapsed_us: u64, samples: &Samples) -> Step {
+        let mut step = Step::default();
+        self.derive_into(elapsed_us, samples, &mut step);
+        step
+    }
+
+    /// Takes the next frame of the session; what it gave replaces what is in `step`, whose memory
+    /// is used again.
+    pub(in crate::analysis) fn derive_into(
+        &mut self,
+        elapsed_us: u64,
+        samples: &Samples,
+        step: &mut Step,
+    ) {
         let plan = self.plan_for(&samples.layout, elapsed_us);
-        let mut step = Step { refused: plan.refused, ..Step::default() };
-        step.values.reserve(plan.outputs.len());
+        step.begin(&plan);
         self.groups.iter_mut().for_each(Group::clear);
         self.groups.resize_with(plan.groups.max(self.groups.len()), Group::default);
         let mut available = None;
@@ -175,7 +200,7 @@ impl Deriver {
                     step.put(output, value.as_f64());
                 }
                 Op::Rate { slot, output, total } => {
-                    let rate = self.rate(slot, *value, elapsed_us, &mut step);
+                    let rate = self.rate(slot, *value, elapsed_us, step);
                     let Some((rate, over_us)) = rate else { continue };
                     step.put_over(output, rate, over_us);
                     if let Some(total) = total {
@@ -183,12 +208,12 @@ impl Deriver {
                     }
                 }
                 Op::Busy { slot, output } => {
-                    let rate = self.rate(slot, *value, elapsed_us, &mut step);
+                    let rate = self.rate(slot, *value, elapsed_us, step);
                     let Some((rate, over_us)) = rate else { continue };
                     step.put_over(output, percent(rate), over_us);
                 }
                 Op::Cpu { slot, group, mode, output } => {
-                    self.cpu(slot, *value, elapsed_us, (group, mode, output), &mut step);
+                    self.cpu(slot, *value, elapsed_us, (group, mode, output), step);
                 }
             }
         }
@@ -197,10 +222,8 @@ impl Deriver {
                 step.put_over(column as u32, *sum, *over_us);
             }
         }
-        self.finish_memory(available, &mut step);
-        self.finish_cpu(&plan, elapsed_us, &mut step);
-        step.plan = plan;
-        step
+        self.finish_memory(available, step);
+        self.finish_cpu(&plan, elapsed_us, step);
     }
 
     /// The plan for a layout, found by address, by content, or built.
