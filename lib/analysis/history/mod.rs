@@ -20,8 +20,9 @@
 //! - [`segment`]: a stretch of one session in memory, and as bytes ([`column`] has the codecs)
 //! - [`thin`]: frames into points of a second, points into points of ten, segments into one
 //! - `store`: the tables; the only place that knows redb
-//! - `query`: what is asked of the past
+//! - [`query`]: what is asked of the past
 
+pub(in crate::analysis) mod query;
 pub(in crate::analysis) mod segment;
 pub(in crate::analysis) mod tiers;
 
