@@ -49,7 +49,7 @@ pub(in crate::analysis) fn is_needed(
     let column = |column: u32| wanted(SUMMARY_COLUMNS[column as usize], Labels::None);
     match name {
         plan::CPU_SECONDS => {
-            let counts = key.label("mode").is_none_or(|mode| plan::mode(&mode) != Mode::Apart);
+            let counts = key.label("mode").is_none_or(|mode| Mode::named(&mode) != Mode::Apart);
             let shares = if counts { Labels::Any } else { Labels::Own };
             wanted(plan::CPU_SHARE, shares) || counts && column(plan::CPU_USAGE)
         }

@@ -103,6 +103,16 @@ pub(super) enum Mode {
     Apart,
 }
 
+impl Mode {
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "idle" | "iowait" => Self::Idle,
+            "user" | "nice" | "system" | "irq" | "softirq" | "steal" => Self::Busy,
+            _ => Self::Apart,
+        }
+    }
+}
+
 /// What is to be done with each sample of a layout.
 #[derive(Debug, Default)]
 pub(in crate::analysis) struct Plan {
@@ -152,15 +162,6 @@ pub(super) fn gauge_of(column: &str) -> Option<&'static str> {
 /// The summary column that a counter's series may add to.
 pub(super) fn total_of(name: &str) -> Option<u32> {
     TOTALS.iter().find(|known| known.0 == name).map(|(_, column)| *column)
-}
-
-/// What a CPU mode counts as.
-pub(super) fn mode(name: &str) -> Mode {
-    match name {
-        "idle" | "iowait" => Mode::Idle,
-        "user" | "nice" | "system" | "irq" | "softirq" | "steal" => Mode::Busy,
-        _ => Mode::Apart,
-    }
 }
 
 impl Plan {
@@ -284,7 +285,7 @@ impl<'a> Builder<'a> {
 
     fn cpu(&mut self, key: &SeriesKey, slot: u32, cpu: Option<String>) -> Op {
         let Some(mode_name) = key.label("mode") else { return Op::Skip };
-        let mode = mode(&mode_name);
+        let mode = Mode::named(&mode_name);
         let group = self.group(cpu.as_deref());
         let labels = [("mode", &*mode_name)];
         let output = match cpu {
