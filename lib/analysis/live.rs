@@ -16,7 +16,7 @@ pub(in crate::analysis) mod block;
 mod column;
 mod ring;
 
-use block::Row;
+pub(in crate::analysis) use block::Row;
 use ring::{Place, Ring, Segment};
 
 /// How far back the live store reaches.

@@ -15,13 +15,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::analysis::view::{SUMMARY_COLUMNS, SummaryValues};
+use crate::analysis::view::SUMMARY_COLUMNS;
 use crate::metric::{Layout, Samples, SeriesKey, Value};
 
+mod needs;
 mod plan;
+mod step;
 
+pub(in crate::analysis) use needs::{Labels, derived_name, gauge_name, is_needed, sources_min};
 pub(in crate::analysis) use plan::{KeyPool, Plan};
 use plan::{Mode, Op};
+pub(in crate::analysis) use step::Step;
 
 /// Most series of one session: a 64-CPU host with per-CPU series has 640; six times that.
 pub(in crate::analysis) const SERIES_PER_HOST_MAX: usize = 4_000;
@@ -49,34 +53,6 @@ pub(in crate::analysis) struct Deriver {
     memory_total: Option<f64>,
 }
 
-/// What one frame gave.
-#[derive(Debug, Clone)]
-pub(in crate::analysis) struct Step {
-    /// Names of the values; empty before the first frame.
-    pub(in crate::analysis) plan: Arc<Plan>,
-    pub(in crate::analysis) values: Vec<Derived>,
-    /// The summary columns of this frame alone.
-    pub(in crate::analysis) summary: SummaryValues,
-    /// Counters that went backwards.
-    pub(in crate::analysis) resets: u64,
-    /// Idle times that stepped back a little, taken as standing still.
-    pub(in crate::analysis) idle_steps_back: u64,
-    /// Samples refused because the host has too many series.
-    pub(in crate::analysis) refused: u64,
-}
-
-/// One derived value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::analysis) struct Derived {
-    /// Place among the plan's outputs.
-    pub(in crate::analysis) output: u32,
-    /// The time that a rate or a share was taken over, from the reading before; at most 71
-    /// minutes (`u32::MAX`). 0: a reading of an instant.
-    pub(in crate::analysis) over_us: u32,
-    /// Finite.
-    pub(in crate::analysis) value: f64,
-}
-
 /// The last reading of a series.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
@@ -97,44 +73,6 @@ struct Group {
     shares: Vec<(u32, f64)>,
 }
 
-impl Default for Step {
-    fn default() -> Self {
-        Self {
-            plan: Arc::default(),
-            values: Vec::new(),
-            summary: [None; SUMMARY_COLUMNS.len()],
-            resets: 0,
-            idle_steps_back: 0,
-            refused: 0,
-        }
-    }
-}
-
-impl Step {
-    /// The values with their names.
-    pub(in crate::analysis) fn named(&self) -> Vec<(SeriesKey, f64)> {
-        let outputs = &self.plan.outputs;
-        self.values.iter().map(|got| (outputs[got.output as usize].clone(), got.value)).collect()
-    }
-
-    /// A reading of an instant.
-    fn put(&mut self, output: u32, value: f64) {
-        self.put_over(output, value, 0);
-    }
-
-    /// What was taken over some time.
-    fn put_over(&mut self, output: u32, value: f64, over_us: u64) {
-        if !value.is_finite() {
-            return;
-        }
-        if let Some(column) = self.summary.get_mut(output as usize) {
-            *column = Some(value);
-        }
-        let over_us = u32::try_from(over_us).unwrap_or(u32::MAX);
-        self.values.push(Derived { output, over_us, value });
-    }
-}
-
 impl Deriver {
     /// For a session of which nothing was seen yet.
     pub(in crate::analysis) fn new(pool: Arc<KeyPool>) -> Self {
@@ -150,9 +88,21 @@ impl Deriver {
 
     /// Takes the next frame of the session.
     pub(in crate::analysis) fn derive(&mut self, elapsed_us: u64, samples: &Samples) -> Step {
+        let mut step = Step::default();
+        self.derive_into(elapsed_us, samples, &mut step);
+        step
+    }
+
+    /// Takes the next frame of the session; what it gave replaces what is in `step`, whose memory
+    /// is used again.
+    pub(in crate::analysis) fn derive_into(
+        &mut self,
+        elapsed_us: u64,
+        samples: &Samples,
+        step: &mut Step,
+    ) {
         let plan = self.plan_for(&samples.layout, elapsed_us);
-        let mut step = Step { refused: plan.refused, ..Step::default() };
-        step.values.reserve(plan.outputs.len());
+        step.begin(&plan);
         self.groups.iter_mut().for_each(Group::clear);
         self.groups.resize_with(plan.groups.max(self.groups.len()), Group::default);
         let mut available = None;
@@ -175,7 +125,7 @@ impl Deriver {
                     step.put(output, value.as_f64());
                 }
                 Op::Rate { slot, output, total } => {
-                    let rate = self.rate(slot, *value, elapsed_us, &mut step);
+                    let rate = self.rate(slot, *value, elapsed_us, step);
                     let Some((rate, over_us)) = rate else { continue };
                     step.put_over(output, rate, over_us);
                     if let Some(total) = total {
@@ -183,12 +133,12 @@ impl Deriver {
                     }
                 }
                 Op::Busy { slot, output } => {
-                    let rate = self.rate(slot, *value, elapsed_us, &mut step);
+                    let rate = self.rate(slot, *value, elapsed_us, step);
                     let Some((rate, over_us)) = rate else { continue };
                     step.put_over(output, percent(rate), over_us);
                 }
                 Op::Cpu { slot, group, mode, output } => {
-                    self.cpu(slot, *value, elapsed_us, (group, mode, output), &mut step);
+                    self.cpu(slot, *value, elapsed_us, (group, mode, output), step);
                 }
             }
         }
@@ -197,10 +147,8 @@ impl Deriver {
                 step.put_over(column as u32, *sum, *over_us);
             }
         }
-        self.finish_memory(available, &mut step);
-        self.finish_cpu(&plan, elapsed_us, &mut step);
-        step.plan = plan;
-        step
+        self.finish_memory(available, step);
+        self.finish_cpu(&plan, elapsed_us, step);
     }
 
     /// The plan for a layout, found by address, by content, or built.

@@ -14,6 +14,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use super::needs::derived_name;
 use crate::analysis::view::SUMMARY_COLUMNS;
 use crate::metric::{Layout, Samples, SeriesKey, filter};
 
@@ -38,11 +39,19 @@ const TOTALS: [(&str, u32); 4] = [
     ("network_transmit_bytes_total", NETWORK_TRANSMIT),
 ];
 
-/// Time during which a disk had something to do.
-const BUSY: &str = "disk_busy_seconds_total";
+/// Time during which a disk had something to do, and what becomes of it.
+pub(super) const BUSY: &str = "disk_busy_seconds_total";
+pub(super) const BUSY_SHARE: &str = "disk_busy_percent";
+
+/// CPU time of the machine by mode and of each CPU, and what becomes of it.
+pub(super) const CPU_SECONDS: &str = "cpu_seconds_total";
+pub(super) const CPU_SHARE: &str = "cpu_mode_percent";
+pub(super) const CPU_CORE_SECONDS: &str = "cpu_core_seconds_total";
+pub(super) const CPU_CORE_USAGE: &str = "cpu_core_usage_percent";
 
 /// The rate that people know by another name than its counter's.
-const RENAMED: (&str, &str) = ("disk_written_bytes_total", "disk_write_bytes_per_second");
+pub(super) const RENAMED: (&str, &str) =
+    ("disk_written_bytes_total", "disk_write_bytes_per_second");
 
 /// Most derived names shared between hosts; beyond it each host has its own.
 const POOL_MAX: usize = 65_536;
@@ -94,6 +103,16 @@ pub(super) enum Mode {
     Apart,
 }
 
+impl Mode {
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "idle" | "iowait" => Self::Idle,
+            "user" | "nice" | "system" | "irq" | "softirq" | "steal" => Self::Busy,
+            _ => Self::Apart,
+        }
+    }
+}
+
 /// What is to be done with each sample of a layout.
 #[derive(Debug, Default)]
 pub(in crate::analysis) struct Plan {
@@ -127,6 +146,22 @@ impl KeyPool {
         }
         key
     }
+}
+
+/// The summary column that a gauge is.
+pub(super) fn summary_gauge(name: &str) -> Option<u32> {
+    SUMMARY_GAUGES.iter().find(|known| known.0 == name).map(|(_, column)| *column)
+}
+
+/// The gauge that a summary column is.
+pub(super) fn gauge_of(column: &str) -> Option<&'static str> {
+    let is_it = |known: &&(&str, u32)| SUMMARY_COLUMNS[known.1 as usize] == column;
+    SUMMARY_GAUGES.iter().find(is_it).map(|(name, _)| *name)
+}
+
+/// The summary column that a counter's series may add to.
+pub(super) fn total_of(name: &str) -> Option<u32> {
+    TOTALS.iter().find(|known| known.0 == name).map(|(_, column)| *column)
 }
 
 impl Plan {
@@ -215,37 +250,32 @@ impl<'a> Builder<'a> {
     fn op(&mut self, key: &SeriesKey, slot: u32) -> Op {
         let name = key.name();
         let labelled = key.as_str().len() > name.len();
-        if let Some((_, output)) = SUMMARY_GAUGES.iter().find(|known| known.0 == name && !labelled)
-        {
-            return Op::Gauge { slot, output: *output };
+        if let Some(output) = summary_gauge(name).filter(|_| !labelled) {
+            return Op::Gauge { slot, output };
         }
         match name {
             "memory_total_bytes" if !labelled => Op::MemoryTotal { slot },
-            "cpu_seconds_total" => self.cpu(key, slot, None),
-            "cpu_core_seconds_total" => self.cpu(key, slot, key.label("cpu")),
-            BUSY => self.give(key, "disk_busy_percent", |output| Op::Busy { slot, output }),
+            CPU_SECONDS => self.cpu(key, slot, None),
+            CPU_CORE_SECONDS => self.cpu(key, slot, key.label("cpu")),
+            BUSY => self.give(key, BUSY_SHARE, |output| Op::Busy { slot, output }),
             "memory_available_bytes" if !labelled => {
                 self.give(key, name, |output| Op::MemoryAvailable { slot, output })
             }
             _ => match name.strip_suffix("_total") {
-                Some(base) => self.rate(key, slot, base),
+                Some(_) => self.rate(key, slot),
                 None => self.give(key, name, |output| Op::Gauge { slot, output }),
             },
         }
     }
 
-    fn rate(&mut self, key: &SeriesKey, slot: u32, base: &str) -> Op {
+    fn rate(&mut self, key: &SeriesKey, slot: u32) -> Op {
         let total = self.total(key);
-        let name = match key.name() {
-            written if written == RENAMED.0 => RENAMED.1.to_owned(),
-            _ => format!("{base}_per_second"),
-        };
-        self.give(key, &name, |output| Op::Rate { slot, output, total })
+        self.give(key, &derived_name(key.name()), |output| Op::Rate { slot, output, total })
     }
 
     /// The summary column that a counter adds to.
     fn total(&self, key: &SeriesKey) -> Option<u32> {
-        let (_, column) = *TOTALS.iter().find(|(name, _)| *name == key.name())?;
+        let column = total_of(key.name())?;
         let disk = column == DISK_READ || column == DISK_WRITE;
         let (label, counting) =
             if disk { ("device", &self.counting[0]) } else { ("interface", &self.counting[1]) };
@@ -255,15 +285,11 @@ impl<'a> Builder<'a> {
 
     fn cpu(&mut self, key: &SeriesKey, slot: u32, cpu: Option<String>) -> Op {
         let Some(mode_name) = key.label("mode") else { return Op::Skip };
-        let mode = match &*mode_name {
-            "idle" | "iowait" => Mode::Idle,
-            "user" | "nice" | "system" | "irq" | "softirq" | "steal" => Mode::Busy,
-            _ => Mode::Apart,
-        };
+        let mode = Mode::named(&mode_name);
         let group = self.group(cpu.as_deref());
         let labels = [("mode", &*mode_name)];
         let output = match cpu {
-            None => self.output(SeriesKey::labelled("cpu_mode_percent", &labels)),
+            None => self.output(SeriesKey::labelled(CPU_SHARE, &labels)),
             Some(_) => None,
         };
         Op::Cpu { slot, group, mode, output }
@@ -275,9 +301,7 @@ impl<'a> Builder<'a> {
         }
         let usage = match cpu {
             None => Some(CPU_USAGE),
-            Some(cpu) => {
-                self.output(SeriesKey::labelled("cpu_core_usage_percent", &[("cpu", cpu)]))
-            }
+            Some(cpu) => self.output(SeriesKey::labelled(CPU_CORE_USAGE, &[("cpu", cpu)])),
         };
         let group = self.plan.usages.len() as u32;
         self.plan.usages.push(usage);
