@@ -38,6 +38,20 @@ fn acks_come_after_32_frames_a_quarter_of_the_window_or_five_seconds() {
     assert_eq!(account.take_due(seconds(6)).unwrap().echo, (12, 12));
 }
 
+/// What a bus made durable only after five seconds has waited long enough.
+#[test]
+fn the_five_seconds_are_counted_from_the_receipt_of_the_first_frame() {
+    let mut account = settled_in(300);
+    account.declare((11, 11), "buffer full".into());
+    account.record_begun();
+    account.frame_durable(13, (13, seconds(4)));
+    account.frame_durable(12, (12, seconds(2)));
+    assert!(account.take_due(Duration::from_millis(6_999)).is_none());
+    assert_eq!(account.take_due(seconds(7)).unwrap().ranges, [(12, 13)]);
+    account.frame_durable(14, (14, seconds(3)));
+    assert!(account.is_due(seconds(8)), "at once");
+}
+
 #[test]
 fn a_ping_asks_for_what_there_is_to_say() {
     let mut account = settled_in(300);
