@@ -28,11 +28,12 @@ use crate::metric::{HostName, SessionId};
 use crate::wire::message::{CatalogueEntry, CatalogueMetric};
 use crate::wire::{HELLO_ITEMS_MAX, TEXT_LEN_MAX};
 
-/// Frames in flight cover a server that stops answering for this long at the fastest interval.
-const WINDOW: Duration = Duration::from_secs(15);
+/// Frames in flight cover a server that stops answering for half as long at the fastest interval;
+/// backlog may have the other half.
+const WINDOW: Duration = Duration::from_secs(30);
 
-/// Whatever `--interval-min` says: 20 Hz for 15 s.
-const WINDOW_FRAMES_MIN: u64 = 300;
+/// Whatever `--interval-min` says: 20 Hz for 15 s, and as much backlog.
+const WINDOW_FRAMES_MIN: u64 = 600;
 
 /// A reading that hangs (a dead file system) must not keep the client from its goodbye.
 const SAMPLER_LIMIT: Duration = Duration::from_millis(200);

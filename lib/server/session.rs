@@ -111,18 +111,19 @@ impl Session {
         book.changed = true;
     }
 
-    /// A frame is durable. True when an ack is due.
+    /// A frame is durable that was received at `received` (Unix us and monotonic). True when an ack
+    /// is due.
     pub(super) fn frame_durable(
         &mut self,
         session: SessionId,
         seq: u64,
-        received_us: u64,
+        received: (u64, Duration),
         now: Duration,
     ) -> bool {
         let closing = self.closing;
         let Some(book) = self.book(session) else { return false };
         book.in_hand = book.in_hand.saturating_sub(1);
-        book.account.frame_durable(seq, received_us, now);
+        book.account.frame_durable(seq, received);
         book.changed = true;
         if closing {
             book.account.ask();
