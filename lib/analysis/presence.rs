@@ -111,6 +111,17 @@ impl Presence {
         changed
     }
 
+    /// A host as it was on disk, not heard of since. `age_ms`: how old its newest frame is.
+    pub(in crate::analysis) fn restore(
+        &mut self,
+        record: &SessionRecord,
+        age_ms: u64,
+        now: Duration,
+    ) {
+        self.record(record, now);
+        self.arrived_ms = Some(millis(now).saturating_sub_unsigned(age_ms));
+    }
+
     /// The newest session.
     pub(in crate::analysis) fn session(&self) -> SessionId {
         self.session.unwrap_or(SessionId(0))

@@ -45,6 +45,7 @@ impl Room {
     /// Nothing that came in is unaccounted for.
     fn check_counts(&self) {
         let kinds = [
+            "records_replayed",
             "frames_stored",
             "frames_doubled",
             "frames_too_late",

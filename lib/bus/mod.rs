@@ -71,6 +71,13 @@ pub enum Position {
     /// At the oldest record of this age or younger, by the broker's clock (Unix ms); granularity
     /// is a segment, so earlier records may come first.
     SinceMs(u64),
+    /// At the earlier of the two.
+    OffsetOrSinceMs {
+        /// As [`Offset`](Self::Offset).
+        offset: u64,
+        /// As [`SinceMs`](Self::SinceMs).
+        since_ms: u64,
+    },
 }
 
 /// What one [`Reader::read`] brought.

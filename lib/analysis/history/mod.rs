@@ -27,7 +27,7 @@
 //! - `store`: the tables; the only place that knows redb
 //! - `restore`: what was on disk, at the start; `logged`: the log of a bus that keeps nothing
 //! - `query`: what is asked of the past, `reading`: what it reads; `forget`: hosts that are deleted
-//! - `request`: other processes of the same user ask for a backup
+//! - `maintain`: verified, copied; `request`: other processes of the same user ask for a backup
 //!
 //! In: frames and accounts of the hosts, by way of their `track`. Out: answers. Not kept, and
 //! counted in [`HistoryCounts`]: frames of a second that has one, frames older than anything is
@@ -44,6 +44,7 @@ mod forget;
 mod index;
 mod lane;
 mod logged;
+mod maintain;
 mod merge;
 mod names;
 mod open;
@@ -65,6 +66,7 @@ mod writer;
 pub(in crate::analysis) use archive::Archive;
 pub use counts::HistoryCounts;
 pub(in crate::analysis) use lane::{Checkpoint, Lane};
+pub use maintain::{BackupError, Report, backup, check};
 pub(in crate::analysis) use reading::Reading;
 pub(in crate::analysis) use restore::Recalled;
 pub use restore::{HistoryConfig, OpenError, OpenHistory, open};

@@ -88,6 +88,17 @@ pub(in crate::analysis) struct Extremes {
 }
 
 impl Segment {
+    /// How many frames there are.
+    pub(in crate::analysis) fn frames(&self) -> usize {
+        if let [group] = &self.groups[..] {
+            return group.seq.len();
+        }
+        let mut seqs: Vec<u64> = self.groups.iter().flat_map(|group| &group.seq).copied().collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        seqs.len()
+    }
+
     /// Time of the earliest and of the latest frame or bucket, Unix ms; `None` when there is none.
     pub(in crate::analysis) fn bounds_ms(&self) -> Option<(u64, u64)> {
         let frames = self.groups.iter().flat_map(|group| &group.time_ms);

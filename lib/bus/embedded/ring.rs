@@ -197,6 +197,7 @@ impl Ring {
             Position::Offset(offset) => offset,
             // Records here are minutes old at most, and earlier ones may come first.
             Position::Earliest | Position::SinceMs(_) => self.first,
+            Position::OffsetOrSinceMs { offset, .. } => offset.min(self.first),
         };
         let (wake, woken) = bounded(1);
         let (id, taken) = (self.next_reader_id, next.min(self.end()));

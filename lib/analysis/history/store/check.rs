@@ -63,12 +63,14 @@ impl CheckReport {
 }
 
 /// Looks at everything in the history of `dir`, which no process may have open, and changes
-/// nothing. Every segment's bytes go to `on_segment`, which says what is wrong with them.
+/// nothing. The names of series go to `on_series`, then every segment's bytes to `on_segment`,
+/// which says what is wrong with them.
 ///
 /// # Errors
 /// There is no history; in use (a copy of it can be checked meanwhile); too new; the system's.
 pub(in crate::analysis) fn check(
     dir: &Path,
+    on_series: &mut dyn FnMut(Vec<(u32, String, u32)>),
     on_segment: &mut dyn FnMut(SegmentKey, &[u8]) -> Result<(), String>,
 ) -> Result<CheckReport, StoreError> {
     let path = Place { dir: dir.to_owned() }.file();
@@ -97,7 +99,8 @@ pub(in crate::analysis) fn check(
     let Some(engine) = report.take(Engine::glance(medium.as_ref()))? else { return Ok(report) };
     let snapshot = engine.read().and_then(|txn| Snapshot::new(txn, medium.clone()));
     if let Some(snapshot) = report.take(snapshot)? {
-        Walk { snapshot, report: &mut report, hosts: BTreeSet::new() }.all(on_segment)?;
+        Walk { snapshot, report: &mut report, hosts: BTreeSet::new() }
+            .all(on_series, on_segment)?;
     }
     Ok(report)
 }
@@ -111,6 +114,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn all(
         &mut self,
+        on_series: &mut dyn FnMut(Vec<(u32, String, u32)>),
         on_segment: &mut dyn FnMut(SegmentKey, &[u8]) -> Result<(), String>,
     ) -> Result<(), StoreError> {
         let hosts = self.report.take(self.snapshot.hosts())?.unwrap_or_default();
@@ -119,7 +123,9 @@ impl Walk<'_> {
         self.accounts()?;
         self.report.take(self.snapshot.partitions())?;
         let series = self.report.take(self.snapshot.series())?;
-        self.report.series = series.map_or(0, |series| series.len() as u64);
+        let series = series.unwrap_or_default();
+        self.report.series = series.len() as u64;
+        on_series(series);
         self.log()?;
         self.segments(on_segment)
     }

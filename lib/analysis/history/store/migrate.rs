@@ -3,15 +3,16 @@
 //! What changes the tables or the bytes of a row raises [`FORMAT`](super::tables::FORMAT) and
 //! adds a [`Step`] to [`STEPS`], with a file of the format before as the fixture of its test:
 //!
-//! ```text
-//! Step { from: 1, what: "rows of hosts have a time zone", run: hosts_have_a_zone },
-//! ```
+//! | format | since then |
+//! |---|---|
+//! | 1 | the first |
+//! | 2 | offsets say of which topic they are (epoch); a host's row says since when there is something of it; its description, which is larger than all the rest and changes seldom, stands apart |
 
-use redb::WriteTransaction;
+use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::error::StoreError;
-use super::rows;
-use super::tables::{FORMAT, META, META_FORMAT};
+use super::rows::{self, HostRow, PartitionRow};
+use super::tables::{self, ACCOUNTS, FORMAT, HOSTS, HostId, META, META_FORMAT, PARTITIONS};
 
 /// From one format to the next.
 pub(super) struct Step {
@@ -25,7 +26,36 @@ pub(super) struct Step {
 }
 
 /// All of them, the oldest first, without a hole.
-pub(super) const STEPS: &[Step] = &[];
+pub(super) const STEPS: &[Step] =
+    &[Step { from: 1, what: "rows of hosts and partitions have epochs", run: rows_have_epochs }];
+
+fn rows_have_epochs(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let redb = |error: redb::Error| StoreError::redb("bringing rows to format 2", error);
+    let mut hosts = txn.open_table(HOSTS).map_err(|error| redb(error.into()))?;
+    let mut accounts = txn.open_table(ACCOUNTS).map_err(|error| redb(error.into()))?;
+    for (id, bytes) in rows_of(&hosts)? {
+        let (row, description) = HostRow::from_bytes_1(&bytes)?;
+        hosts.insert(id, &row.to_bytes()[..]).map_err(|error| redb(error.into()))?;
+        if !description.is_empty() {
+            let key = tables::account_bytes(HostId(id), tables::DESCRIPTION);
+            accounts.insert(&key, &description[..]).map_err(|error| redb(error.into()))?;
+        }
+    }
+    let mut partitions = txn.open_table(PARTITIONS).map_err(|error| redb(error.into()))?;
+    for (id, bytes) in rows_of(&partitions)? {
+        let row = PartitionRow::from_bytes_1(&bytes)?;
+        partitions.insert(id, &row.to_bytes()[..]).map_err(|error| redb(error.into()))?;
+    }
+    Ok(())
+}
+
+/// The rows of a small table.
+fn rows_of(table: &Table<'_, u32, &'static [u8]>) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
+    let redb = |error| StoreError::redb("bringing rows to format 2", error);
+    let rows = table.iter().map_err(redb)?;
+    rows.map(|row| row.map(|(id, bytes)| (id.value(), bytes.value().to_vec())).map_err(redb))
+        .collect()
+}
 
 /// Brings the file from format `from` to [`FORMAT`], and says what was done; the caller commits.
 ///

@@ -39,14 +39,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-pub(in crate::analysis) use backup::copy_to;
+pub(in crate::analysis) use backup::{Progress, copy_to};
 pub(in crate::analysis) use check::{CheckReport, check};
 pub(in crate::analysis) use commit::Commit;
 pub(in crate::analysis) use counts::StoreCounts;
 pub(in crate::analysis) use error::StoreError;
 pub(in crate::analysis) use rows::{HostRow, PartitionRow};
 pub(in crate::analysis) use snapshot::{LogParts, SegmentHandle, Snapshot, Usage};
-pub(in crate::analysis) use tables::{HostId, SegmentKey};
+pub(in crate::analysis) use tables::{DESCRIPTION, HostId, SegmentKey};
 pub(in crate::analysis) use totals::TierUsage;
 
 use engine::Engine;
@@ -106,6 +106,17 @@ impl Store {
         store.place = Some(place);
         store._lock = Some(lock);
         Ok(Opened { store, notes })
+    }
+
+    /// Opens the history that is in a directory.
+    ///
+    /// # Errors
+    /// There is none; otherwise as [`Store::open`].
+    pub(in crate::analysis) fn open_existing(dir: &Path, now_ms: u64) -> Result<Store, StoreError> {
+        let file = Place { dir: dir.to_owned() }.file();
+        let missing = |error| StoreError::io(format!("opening '{}'", file.display()), error);
+        fs::metadata(&file).map_err(missing)?;
+        Self::open(dir, now_ms).map(|opened| opened.store)
     }
 
     fn new(medium: Arc<dyn Medium>, engine: Engine, counts: Arc<StoreCounts>) -> Self {

@@ -10,14 +10,16 @@ pub(in crate::analysis) struct HostRow {
     /// Offset of its partition up to which everything of it is committed; `None` before the
     /// first commit.
     pub(in crate::analysis) through: Option<u64>,
+    /// Which topic that offset is of: another one each time a topic was made anew.
+    pub(in crate::analysis) epoch: u64,
     /// An operator has deleted it, and its segments are going.
     pub(in crate::analysis) deleted: bool,
     /// By width of bucket, ms: up to when everything is rolled up into that tier, Unix ms.
     pub(in crate::analysis) rolled_through_ms: Vec<(u32, u64)>,
     /// When it was last heard, Unix ms.
     pub(in crate::analysis) seen_ms: u64,
-    /// What it said of itself, as the owner of this row writes it.
-    pub(in crate::analysis) description: Vec<u8>,
+    /// Time before which there is nothing of it, Unix ms.
+    pub(in crate::analysis) first_ms: u64,
 }
 
 /// What the store keeps of a partition.
@@ -30,6 +32,8 @@ pub(in crate::analysis) struct PartitionRow {
     pub(in crate::analysis) checkpoint: Option<(u64, u32)>,
     /// Offset behind the last record of the log in this store.
     pub(in crate::analysis) log_end: u64,
+    /// Which topic these offsets are of; goes up when it was made anew.
+    pub(in crate::analysis) epoch: u64,
 }
 
 impl HostRow {
@@ -44,7 +48,8 @@ impl HostRow {
             bytes.u64(*through_ms);
         }
         bytes.u64(self.seen_ms);
-        bytes.text(&self.description);
+        bytes.u64(self.epoch);
+        bytes.u64(self.first_ms);
         bytes.0
     }
 
@@ -56,10 +61,25 @@ impl HostRow {
         let tiers = fields.u32()?;
         let rolled_through_ms =
             (0..tiers).map(|_| Ok((fields.u32()?, fields.u64()?))).collect::<Result<_, _>>()?;
+        let (seen_ms, epoch, first_ms) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        fields.end()?;
+        Ok(Self { name, through, epoch, deleted, rolled_through_ms, seen_ms, first_ms })
+    }
+
+    /// A row of format 1, and the description that was in it.
+    pub(super) fn from_bytes_1(bytes: &[u8]) -> Result<(Self, Vec<u8>), StoreError> {
+        let mut fields = Fields::new("the row of a host", bytes);
+        let (name, through, deleted) = (fields.name()?, fields.maybe(Fields::u64)?, fields.flag()?);
+        let tiers = fields.u32()?;
+        let rolled_through_ms =
+            (0..tiers).map(|_| Ok((fields.u32()?, fields.u64()?))).collect::<Result<_, _>>()?;
         let seen_ms = fields.u64()?;
         let description = fields.text()?.to_vec();
         fields.end()?;
-        Ok(Self { name, through, deleted, rolled_through_ms, seen_ms, description })
+        // When its oldest segment begins nobody wrote down.
+        let (epoch, first_ms) = (0, 0);
+        let row = Self { name, through, epoch, deleted, rolled_through_ms, seen_ms, first_ms };
+        Ok((row, description))
     }
 }
 
@@ -72,6 +92,7 @@ impl PartitionRow {
             bytes.u32(crc);
         });
         bytes.u64(self.log_end);
+        bytes.u64(self.epoch);
         bytes.0
     }
 
@@ -79,9 +100,15 @@ impl PartitionRow {
         let mut fields = Fields::new("the row of a partition", bytes);
         let resume = fields.u64()?;
         let checkpoint = fields.maybe(|fields| Ok((fields.u64()?, fields.u32()?)))?;
-        let row = Self { resume, checkpoint, log_end: fields.u64()? };
+        let (log_end, epoch) = (fields.u64()?, fields.u64()?);
         fields.end()?;
-        Ok(row)
+        Ok(Self { resume, checkpoint, log_end, epoch })
+    }
+
+    /// A row of format 1.
+    pub(super) fn from_bytes_1(bytes: &[u8]) -> Result<Self, StoreError> {
+        // The epoch follows, and was 0 always.
+        Self::from_bytes(&[bytes, &[0; 8]].concat())
     }
 }
 

@@ -8,7 +8,7 @@ use redb::{TableDefinition, WriteTransaction};
 use super::error::StoreError;
 
 /// The format that this program writes. What changes it needs a step in [`super::migrate`].
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What the file says of itself: [`META_FORMAT`], [`META_TOTALS`].
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -31,6 +31,9 @@ pub(super) const LOG: TableDefinition<'_, &LogBytes, &[u8]> = TableDefinition::n
 /// Segments, in pieces.
 pub(super) const SEGMENTS: TableDefinition<'_, &SegmentBytes, &[u8]> =
     TableDefinition::new("segments");
+
+/// Instead of a session: a host's words about itself, beside its accounts.
+pub(in crate::analysis) const DESCRIPTION: u128 = u128::MAX;
 
 /// Host and session.
 pub(super) type AccountBytes = [u8; 4 + 16];
