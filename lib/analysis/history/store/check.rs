@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::engine::{Engine, guarded};
 use super::error::StoreError;
+use super::handle::SegmentHandle;
 use super::lock::DirLock;
-use super::medium::{FileMedium, Medium};
+use super::medium::FileMedium;
 use super::open::Place;
-use super::snapshot::{SegmentHandle, Snapshot};
+use super::snapshot::Snapshot;
 use super::tables::{
     self, ACCOUNTS, FORMAT, HostId, LOG, LogBytes, SEGMENTS, SegmentBytes, SegmentKey,
 };
@@ -18,6 +19,13 @@ use super::totals::Totals;
 
 /// Problems that are kept in words; of a file that is damaged all over the rest says no more.
 const PROBLEMS_MAX: usize = 100;
+
+/// Hears the names of series: number, text, the day of their last use.
+pub(in crate::analysis) type OnSeries<'a> = dyn FnMut(Vec<(u32, String, u32)>) + 'a;
+
+/// Says what is wrong with the bytes of a segment, if anything is.
+pub(in crate::analysis) type OnSegment<'a> =
+    dyn FnMut(SegmentKey, &[u8]) -> Result<(), String> + 'a;
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -70,8 +78,8 @@ impl CheckReport {
 /// There is no history; in use (a copy of it can be checked meanwhile); too new; the system's.
 pub(in crate::analysis) fn check(
     dir: &Path,
-    on_series: &mut dyn FnMut(Vec<(u32, String, u32)>),
-    on_segment: &mut dyn FnMut(SegmentKey, &[u8]) -> Result<(), String>,
+    on_series: &mut OnSeries<'_>,
+    on_segment: &mut OnSegment<'_>,
 ) -> Result<CheckReport, StoreError> {
     let path = Place { dir: dir.to_owned() }.file();
     let reading = |error| StoreError::io(format!("reading '{}'", path.display()), error);
@@ -90,9 +98,8 @@ pub(in crate::analysis) fn check(
         Some(None) => report.problem("the file has no tables"),
         None => {}
     }
-    match report.take(engine.verify())? {
-        Some(false) => report.problem("pages that are free or taken are not known as such"),
-        Some(true) | None => {}
+    if report.take(engine.verify())? == Some(false) {
+        report.problem("pages that are free or taken are not known as such");
     }
     drop(engine);
     // Whatever the pages are like, what can be read of them is.
@@ -114,8 +121,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn all(
         &mut self,
-        on_series: &mut dyn FnMut(Vec<(u32, String, u32)>),
-        on_segment: &mut dyn FnMut(SegmentKey, &[u8]) -> Result<(), String>,
+        on_series: &mut OnSeries<'_>,
+        on_segment: &mut OnSegment<'_>,
     ) -> Result<(), StoreError> {
         let hosts = self.report.take(self.snapshot.hosts())?.unwrap_or_default();
         self.hosts = hosts.into_iter().map(|(id, _)| id).collect();
@@ -168,10 +175,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn segments(
-        &mut self,
-        on_segment: &mut dyn FnMut(SegmentKey, &[u8]) -> Result<(), String>,
-    ) -> Result<(), StoreError> {
+    fn segments(&mut self, on_segment: &mut OnSegment<'_>) -> Result<(), StoreError> {
         let last: SegmentBytes = [0xFF; size_of::<SegmentBytes>()];
         let mut from = Bound::Included([0; size_of::<SegmentBytes>()]);
         let (mut totals, mut pieces) = (Totals::default(), 0);
@@ -201,7 +205,7 @@ impl Walk<'_> {
     fn segment(
         &mut self,
         handle: &SegmentHandle,
-        on_segment: &mut dyn FnMut(SegmentKey, &[u8]) -> Result<(), String>,
+        on_segment: &mut OnSegment<'_>,
     ) -> Result<(), StoreError> {
         let Some(bytes) = self.report.take(handle.read(0..handle.len()))? else { return Ok(()) };
         self.report.segments += 1;

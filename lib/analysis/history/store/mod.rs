@@ -8,7 +8,9 @@
 //!
 //! - [`open`]: the directory, one process at a time ([`lock`]), damaged files set aside
 //! - [`migrate`]: from an older program's format to this one's
-//! - [`commit`], [`snapshot`]: writing and reading; [`tables`], [`rows`], [`totals`]: what is kept
+//! - [`commit`], [`snapshot`]: writing and reading; [`commit_segments`], [`handle`]: segments;
+//!   [`log_parts`]: the log of a bus that keeps nothing
+//! - [`tables`], [`rows`], [`totals`]: what is kept
 //! - [`pieces`]: segments cut so that the pages of the file are full
 //! - [`backup`]: a copy while the program runs; [`check`]: everything looked at once
 //! - [`engine`]: redb as it is used here; [`medium`]: the bytes below it; [`overlay`]: a file
@@ -21,10 +23,13 @@
 mod backup;
 mod check;
 mod commit;
+mod commit_segments;
 mod counts;
 mod engine;
 mod error;
+mod handle;
 mod lock;
+mod log_parts;
 mod medium;
 mod migrate;
 mod open;
@@ -40,12 +45,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 pub(in crate::analysis) use backup::{Progress, copy_to};
-pub(in crate::analysis) use check::{CheckReport, check};
+pub(in crate::analysis) use check::{check};
 pub(in crate::analysis) use commit::Commit;
 pub(in crate::analysis) use counts::StoreCounts;
 pub(in crate::analysis) use error::StoreError;
+pub(in crate::analysis) use handle::SegmentHandle;
+pub(in crate::analysis) use log_parts::LogParts;
 pub(in crate::analysis) use rows::{HostRow, PartitionRow};
-pub(in crate::analysis) use snapshot::{LogParts, SegmentHandle, Snapshot, Usage};
+pub(in crate::analysis) use snapshot::{Snapshot, Usage};
 pub(in crate::analysis) use tables::{DESCRIPTION, HostId, SegmentKey};
 pub(in crate::analysis) use totals::TierUsage;
 

@@ -118,7 +118,8 @@ impl Pieces {
             last = if fills { last - missing } else { whole - missing };
             first = PIECE_BYTES_MIN;
         }
-        let mut pieces = vec![0..first];
+        let mut pieces = Vec::with_capacity(len.div_ceil(whole) + 1);
+        pieces.push(0..first);
         let mut at = first;
         while len - at > last {
             pieces.push(at..at + whole);

@@ -1,19 +1,19 @@
 //! Reading: everything as it was at one commit, however long it takes.
 
 use std::fmt;
-use std::ops::{Bound, Range};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition};
 
 use super::engine::guarded;
 use super::error::StoreError;
+use super::handle::SegmentHandle;
 use super::medium::Medium;
-use super::pieces::{LEN_BYTES, OF_SEGMENTS};
 use super::rows::{self, HostRow, PartitionRow};
 use super::tables::{
-    self, ACCOUNTS, AccountBytes, HOSTS, HostId, LOG, LogBytes, META, META_TOTALS, PARTITIONS,
-    SEGMENTS, SERIES, SegmentBytes, SegmentKey,
+    self, ACCOUNTS, AccountBytes, HOSTS, HostId, META, META_TOTALS, PARTITIONS, SEGMENTS, SERIES,
+    SegmentBytes, SegmentKey,
 };
 use super::totals::{TierUsage, Totals};
 
@@ -27,20 +27,13 @@ use super::totals::{TierUsage, Totals};
 #[derive(Clone)]
 pub(in crate::analysis) struct Snapshot(Arc<Inner>);
 
+/// The table of segments.
+pub(super) type SegmentsRead = ReadOnlyTable<&'static SegmentBytes, &'static [u8]>;
+
 struct Inner {
     txn: ReadTransaction,
-    segments: ReadOnlyTable<&'static SegmentBytes, &'static [u8]>,
+    segments: SegmentsRead,
     medium: Arc<dyn Medium>,
-}
-
-/// A segment that a snapshot sees. It keeps the snapshot.
-#[derive(Debug, Clone)]
-pub(in crate::analysis) struct SegmentHandle {
-    snapshot: Snapshot,
-    key: SegmentKey,
-    len: usize,
-    /// Length of the first piece, [`LEN_BYTES`] included.
-    first: usize,
 }
 
 /// What the history takes.
@@ -55,15 +48,6 @@ pub(in crate::analysis) struct Usage {
     pub(in crate::analysis) fragmented_bytes: u64,
     /// By width of bucket, ms, the finest tier first.
     pub(in crate::analysis) tiers: Vec<(u32, TierUsage)>,
-}
-
-/// Goes through the log of a partition; see [`Snapshot::log`].
-#[derive(Debug)]
-pub(in crate::analysis) struct LogParts {
-    snapshot: Snapshot,
-    partition: u32,
-    /// Where to look next; `None` at the end.
-    next: Option<Bound<LogBytes>>,
 }
 
 impl fmt::Debug for Snapshot {
@@ -127,31 +111,6 @@ impl Snapshot {
         })
     }
 
-    /// The log of a partition: first offset and bytes of each part, from the one that holds
-    /// offset `from`.
-    ///
-    /// # Errors
-    /// The disk's; each part may fail as well.
-    pub(in crate::analysis) fn log(
-        &self,
-        partition: u32,
-        from: u64,
-    ) -> Result<LogParts, StoreError> {
-        let first = guarded(READING, || {
-            let table = self.0.txn.open_table(LOG).map_err(redb)?;
-            let bounds =
-                [tables::log_bytes(partition, 0, 0), tables::log_bytes(partition, from, u16::MAX)];
-            let before =
-                table.range::<&LogBytes>(&bounds[0]..=&bounds[1]).map_err(redb)?.next_back();
-            let start = match before.transpose().map_err(redb)? {
-                Some((key, _)) => tables::log_of(key.value()).1,
-                None => from,
-            };
-            Ok(tables::log_bytes(partition, start, 0))
-        })?;
-        Ok(LogParts { snapshot: self.clone(), partition, next: Some(Bound::Included(first)) })
-    }
-
     /// The segments of a host and tier that may hold anything of `from_ms..=to_ms`, the earliest
     /// start first, and of one start by run: those that start in it, and up to `reach_ms` before,
     /// which is how long the longest of this tier may be. Reads no more than the first piece of
@@ -176,10 +135,10 @@ impl Snapshot {
         let mut from = Bound::Included(key(to_ms, 0).bytes(0));
         let mut found = Vec::new();
         while let Some(handle) = self.next_segment(&from, &last)? {
-            from = Bound::Excluded(handle.key.bytes(u16::MAX));
+            from = Bound::Excluded(handle.key().bytes(u16::MAX));
             found.push(handle);
         }
-        found.sort_by_key(|handle| (handle.key.start_ms, handle.key.run));
+        found.sort_by_key(|handle: &SegmentHandle| (handle.key().start_ms, handle.key().run));
         Ok(found)
     }
 
@@ -211,6 +170,10 @@ impl Snapshot {
         })
     }
 
+    pub(super) fn segments_table(&self) -> &SegmentsRead {
+        &self.0.segments
+    }
+
     pub(super) fn txn(&self) -> &ReadTransaction {
         &self.0.txn
     }
@@ -230,9 +193,7 @@ impl Snapshot {
             if place != 0 {
                 return Err(StoreError::corrupt(format!("{key:?} has no first piece")));
             }
-            let piece = piece.value();
-            let len = len_of(key, piece)?;
-            Ok(Some(SegmentHandle { snapshot: self.clone(), key, len, first: piece.len() }))
+            SegmentHandle::new(self, key, piece.value()).map(Some)
         })
     }
 
@@ -275,133 +236,8 @@ impl Snapshot {
     }
 }
 
-impl SegmentHandle {
-    /// Which one.
-    #[must_use]
-    pub(in crate::analysis) fn key(&self) -> SegmentKey {
-        self.key
-    }
+pub(super) const READING: &str = "reading the history";
 
-    /// How many bytes were put.
-    #[must_use]
-    pub(in crate::analysis) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// How many rows it has.
-    pub(super) fn pieces(&self) -> u64 {
-        (1 + (self.len + LEN_BYTES - self.first).div_ceil(OF_SEGMENTS.whole())) as u64
-    }
-
-    /// These of its bytes; only the pieces that hold them are read.
-    ///
-    /// # Errors
-    /// Corrupt when they reach behind its end, or a piece is missing or has another length; the
-    /// disk's.
-    pub(in crate::analysis) fn read(&self, bytes: Range<usize>) -> Result<Vec<u8>, StoreError> {
-        if bytes.start > bytes.end || bytes.end > self.len {
-            let key = self.key;
-            return Err(StoreError::corrupt(format!(
-                "{key:?} has {} bytes, and {bytes:?} of them were asked for",
-                self.len
-            )));
-        }
-        let stream = bytes.start + LEN_BYTES..bytes.end + LEN_BYTES;
-        let (places, skip) = OF_SEGMENTS.holding(self.first, &stream);
-        if places.is_empty() {
-            return Ok(Vec::new());
-        }
-        guarded(READING, || {
-            let number = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
-            let bounds =
-                [self.key.bytes(number(places.start)), self.key.bytes(number(places.end - 1))];
-            let mut read = Vec::with_capacity(places.len() * OF_SEGMENTS.whole());
-            let rows = self
-                .snapshot
-                .0
-                .segments
-                .range::<&SegmentBytes>(&bounds[0]..=&bounds[1])
-                .map_err(redb)?;
-            for (place, row) in places.clone().zip(rows) {
-                let (key, piece) = row.map_err(redb)?;
-                if SegmentKey::from_bytes(key.value()) != (self.key, number(place))
-                    || piece.value().len() != self.piece_len(place)
-                {
-                    return Err(StoreError::corrupt(format!("{:?} lacks pieces", self.key)));
-                }
-                read.extend_from_slice(piece.value());
-            }
-            read.drain(..skip);
-            if read.len() < bytes.len() {
-                return Err(StoreError::corrupt(format!("{:?} lacks pieces", self.key)));
-            }
-            read.truncate(bytes.len());
-            Ok(read)
-        })
-    }
-
-    fn piece_len(&self, place: usize) -> usize {
-        if place == 0 {
-            return self.first;
-        }
-        let before = self.first + (place - 1) * OF_SEGMENTS.whole();
-        (self.len + LEN_BYTES).saturating_sub(before).min(OF_SEGMENTS.whole())
-    }
-}
-
-impl Iterator for LogParts {
-    type Item = Result<(u64, Vec<u8>), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let from = self.next.take()?;
-        let part = guarded(READING, || {
-            let table = self.snapshot.0.txn.open_table(LOG).map_err(redb)?;
-            let last = tables::log_bytes(self.partition, u64::MAX, u16::MAX);
-            let bounds = (from.as_ref(), Bound::Included(&last));
-            let mut part: Option<(u64, Vec<u8>)> = None;
-            let mut pieces = 0;
-            for row in table.range::<&LogBytes>(bounds).map_err(redb)? {
-                let (key, bytes) = row.map_err(redb)?;
-                let (_, offset, place) = tables::log_of(key.value());
-                match &mut part {
-                    None => part = Some((offset, Vec::new())),
-                    Some((first, _)) if *first != offset => break,
-                    Some(_) => {}
-                }
-                if place != pieces {
-                    let partition = self.partition;
-                    return Err(StoreError::corrupt(format!(
-                        "the log of partition {partition} lacks a piece at offset {offset}"
-                    )));
-                }
-                pieces = pieces.wrapping_add(1);
-                part.get_or_insert_default().1.extend_from_slice(bytes.value());
-            }
-            Ok(part)
-        });
-        if let Ok(Some((offset, _))) = &part {
-            let behind = tables::log_bytes(self.partition, *offset, u16::MAX);
-            self.next = Some(Bound::Excluded(behind));
-        }
-        part.transpose()
-    }
-}
-
-/// How many bytes a segment has, from its first piece.
-pub(super) fn len_of(key: SegmentKey, first: &[u8]) -> Result<usize, StoreError> {
-    let (len, rest) = first.split_first_chunk::<LEN_BYTES>().ok_or_else(|| {
-        StoreError::corrupt(format!("{key:?} has a first piece without a length"))
-    })?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
-    // A first piece is never longer than it all.
-    if len < rest.len() || len > OF_SEGMENTS.bytes_max() {
-        return Err(StoreError::corrupt(format!("{key:?} says that it has {len} bytes")));
-    }
-    Ok(len)
-}
-
-const READING: &str = "reading the history";
-
-fn redb(error: impl Into<redb::Error>) -> StoreError {
+pub(super) fn redb(error: impl Into<redb::Error>) -> StoreError {
     StoreError::redb(READING, error)
 }

@@ -84,7 +84,7 @@ impl Disk {
         // All of it, none of it, what came first, one half or one in eight.
         let mode = dice.below(5);
         let first = dice.below(state.since.len() as u64 + 1) as usize;
-        let mut survives = |at: usize, dice: &mut Dice| match mode {
+        let survives = |at: usize, dice: &mut Dice| match mode {
             0 => true,
             1 => false,
             2 => at < first,

@@ -279,7 +279,7 @@ fn a_copy_is_what_the_snapshot_showed_while_others_write() {
     commit.commit().unwrap();
     let to = Dir::new("backup-to");
     let target = to.join("deeper");
-    let mut steps = Vec::new();
+    let mut steps: Vec<Progress> = Vec::new();
     let done = copy_to(&snapshot, &target, &mut |step| steps.push(step)).unwrap();
     assert_eq!(steps.last(), Some(&done));
     assert_eq!(done.rows, done.rows_all);
@@ -337,11 +337,11 @@ fn a_check_says_in_words_what_is_wrong() {
     fn finds(name: &str, expected: &[&str], body: impl FnOnce(&WriteTransaction)) {
         let (dir, _) = filled(&format!("check-{name}"));
         damage(&dir, body);
-        let found = check(&dir, &mut |at, bytes| {
+        let on_segment: &mut OnSegment<'_> = &mut |at, bytes| {
             let expected = super::bytes(&mut Dice::new(at.start_ms / 3_600_000 + 1), 14_000);
             if bytes == expected { Ok(()) } else { Err("its bytes are others".to_owned()) }
-        })
-        .unwrap();
+        };
+        let found = check(&dir, on_segment).unwrap();
         assert_eq!(found.problems.len(), expected.len(), "{:?}", found.problems);
         for (problem, expected) in found.problems.iter().zip(expected) {
             assert!(problem.contains(expected), "{problem}: expected {expected}");

@@ -189,8 +189,8 @@ impl Model {
         }
         for partition in 0..2 {
             let from = dice.below(self.log_end + 1);
-            let parts: Vec<_> =
-                snapshot.log(partition, from).unwrap().collect::<Result<_, _>>().unwrap();
+            let parts: LogParts = snapshot.log(partition, from).unwrap();
+            let parts: Vec<_> = parts.collect::<Result<_, _>>().unwrap();
             let start = self.log.range((partition, 0)..=(partition, from)).next_back();
             let start = start.map_or(from, |(at, _)| at.1);
             let expected: Vec<_> = self
@@ -233,7 +233,7 @@ fn scans_show_what_a_map_would_show() {
             model.check(&mut dice, &store.snapshot().unwrap(), &what);
         }
         drop(store);
-        let report = check(&dir, &mut |_, _| Ok(())).unwrap();
+        let report: CheckReport = check(&dir, &mut |_, _| Ok(())).unwrap();
         let problems: Vec<_> =
             report.problems.iter().filter(|words| !words.contains("but no row")).collect();
         assert!(problems.is_empty(), "seed {seed}: {problems:?}");
