@@ -16,7 +16,7 @@ mod block;
 mod column;
 mod ring;
 
-use block::Row;
+pub(in crate::analysis) use block::{Block, Row};
 use ring::{Place, Ring, Segment};
 
 /// How far back the live store reaches.

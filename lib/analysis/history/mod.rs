@@ -18,11 +18,24 @@
 //! The rooms in here, in the order of the data:
 //! - [`tiers`]: how long what is kept how finely
 //! - [`segment`]: a stretch of one session in memory, and as bytes ([`column`] has the codecs)
-//! - [`thin`]: frames into points of a second, points into points of ten, segments into one
+//! - `open`: frames that are in no closed chunk yet
+//! - `thin`: frames into points of a second; `merge`: segments into one; `roll`: points of a second
+//!   into points of ten. All three work on a `table` of a session's frames; `fold` makes extremes,
+//!   `assemble` segments
 //! - `store`: the tables; the only place that knows redb
 //! - `query`: what is asked of the past
 
+mod assemble;
+mod fold;
+pub(in crate::analysis) mod merge;
+pub(in crate::analysis) mod open;
+pub(in crate::analysis) mod roll;
 pub(in crate::analysis) mod segment;
+mod table;
+pub(in crate::analysis) mod thin;
 pub(in crate::analysis) mod tiers;
 
 pub use tiers::{Tier, Tiers};
+
+#[cfg(test)]
+mod model_tests;
