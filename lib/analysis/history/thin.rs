@@ -99,4 +99,4 @@ fn lowest_of_class(table: &Table, class: &Class) -> Kept {
 
 #[cfg(test)]
 #[path = "thin_tests.rs"]
-mod tests;
+pub(in crate::analysis::history) mod tests;
