@@ -10,12 +10,13 @@
 //! - fractions with few decimals that are small, such as a load of 0.37, are kept exactly, in
 //!   units of their last decimal
 //!
-//! The minimum is written as it is, the maximum as its distance to that, and the mean too: a
-//! bucket in which nothing moved has two zeros, and a column of them no bytes at all.
+//! The minimum is written as it is; the maximum and the mean too, or as their distance to it,
+//! whichever is shorter: where nothing moves, two columns of zeros, which take no bytes at all;
+//! where the minimum is now and then zero, the distance would be all over the place.
 
 use super::entropy::Unpacker;
 use super::integers::{integers, put_integers};
-use super::{Corrupt, STEPS, kind, part, put_part};
+use super::{Corrupt, STEPS, UNSIGNED, kind, part, put_part};
 use crate::analysis::decimal::{self, DECIMALS_MAX};
 use crate::analysis::live::bits::Source;
 
@@ -24,6 +25,10 @@ const CUT_BITS: u32 = 42;
 
 /// The step of infinity; stands for the largest finite value, which would lie between two.
 const STEP_MAX: i64 = (f64::INFINITY.to_bits() >> CUT_BITS) as i64;
+
+/// What a list is that has a first one to be measured from: itself, or distances to that.
+const PLAIN: u8 = STEPS;
+const APART: u8 = UNSIGNED;
 
 /// Up to so many units a fraction is exact: above, steps are as fine.
 const UNITS_MAX: u64 = 2_048;
@@ -40,19 +45,14 @@ pub(in crate::analysis) struct Bands {
 /// Appends a column; `mean` is empty or as long as the others.
 pub(in crate::analysis) fn put_extremes(out: &mut Vec<u8>, min: &[f64], max: &[f64], mean: &[f64]) {
     let scale = Scale::of(min, max);
-    let least: Vec<i64> = min.iter().map(|value| scale.number(*value, Round::Down)).collect();
-    let most = max.iter().map(|value| scale.number(*value, Round::Up));
-    let apart: Vec<u64> =
-        most.zip(&least).map(|(most, least)| most.wrapping_sub(*least) as u64).collect();
-    put_part(out, |out| {
-        let least: Vec<u64> = least.iter().map(|number| *number as u64).collect();
-        put_integers(out, scale.kind(), &least);
-    });
-    put_part(out, |out| put_integers(out, STEPS, &apart));
-    let means = mean.iter().zip(&least).map(|(mean, least)| {
-        step(*mean, Round::Nearest).wrapping_sub(step(scale.value(*least), Round::Down)) as u64
-    });
-    put_integers(out, STEPS, &means.collect::<Vec<_>>());
+    let numbers = |values: &[f64], round| -> Vec<u64> {
+        values.iter().map(|value| scale.number(*value, round) as u64).collect()
+    };
+    let least = numbers(min, Round::Down);
+    put_part(out, |out| put_integers(out, scale.kind(), &least));
+    put_part(out, |out| put_shorter(out, &numbers(max, Round::Up), &least));
+    let means: Vec<u64> = mean.iter().map(|value| step(*value, Round::Nearest) as u64).collect();
+    put_shorter(out, &means, &steps_of(scale, least.get(..mean.len()).unwrap_or(&least)));
 }
 
 /// Reads back `count` buckets from exactly these bytes.
@@ -73,19 +73,44 @@ pub(in crate::analysis) fn extremes(
         _ => return Err(Corrupt("expected a column of extremes")),
     };
     let least = integers(least, count, unpacker)?;
-    let apart = integers(part(&mut source)?, count, unpacker)?;
-    let means = integers(source.rest(), if has_mean { count } else { 0 }, unpacker)?;
-    let min: Vec<f64> = least.iter().map(|number| scale.value(*number as i64)).collect();
-    let max: Vec<f64> = least
-        .iter()
-        .zip(apart)
-        .map(|(least, apart)| scale.value(least.wrapping_add(apart) as i64))
-        .collect();
-    let mean = means.into_iter().zip(&min).zip(&max).map(|((apart, min), max)| {
-        let mean = value(step(*min, Round::Down).wrapping_add(apart as i64));
-        mean.max(*min).min(*max)
-    });
-    Ok(Bands { mean: mean.collect(), min, max })
+    let most = either(part(&mut source)?, &least, unpacker)?;
+    let means = &least[..if has_mean { count } else { 0 }];
+    let means = either(source.rest(), &steps_of(scale, means), unpacker)?;
+    let values = |numbers: Vec<u64>| -> Vec<f64> {
+        numbers.into_iter().map(|number| scale.value(number as i64)).collect()
+    };
+    let (min, max) = (values(least), values(most));
+    let means = means.into_iter().zip(&min).zip(&max);
+    let mean = means.map(|((mean, min), max)| value(mean as i64).max(*min).min(*max)).collect();
+    Ok(Bands { min, max, mean })
+}
+
+/// Appends numbers, or their distances to others.
+fn put_shorter(out: &mut Vec<u8>, numbers: &[u64], from: &[u64]) {
+    let (mut plain, mut apart) = (Vec::new(), Vec::new());
+    put_integers(&mut plain, PLAIN, numbers);
+    let distances = numbers.iter().zip(from).map(|(number, from)| number.wrapping_sub(*from));
+    put_integers(&mut apart, APART, &distances.collect::<Vec<_>>());
+    out.append(if plain.len() < apart.len() { &mut plain } else { &mut apart });
+}
+
+/// Reads back what [`put_shorter`] appended.
+fn either(bytes: &[u8], from: &[u64], unpacker: &mut Unpacker) -> Result<Vec<u64>, Corrupt> {
+    let mut numbers = integers(bytes, from.len(), unpacker)?;
+    match kind(bytes)? {
+        PLAIN => {}
+        APART => {
+            let both = numbers.iter_mut().zip(from);
+            both.for_each(|(number, from)| *number = number.wrapping_add(*from));
+        }
+        _ => return Err(Corrupt("expected the other half of a column of extremes")),
+    }
+    Ok(numbers)
+}
+
+/// The steps of minima, for the means to be measured from.
+fn steps_of(scale: Scale, least: &[u64]) -> Vec<u64> {
+    least.iter().map(|least| step(scale.value(*least as i64), Round::Down) as u64).collect()
 }
 
 /// Where a value goes that is between two steps.
