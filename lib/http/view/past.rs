@@ -156,7 +156,7 @@ mod tests {
         let mut row = Vec::new();
         assert!(write_values(&mut row, &series.points[3]).unwrap());
         assert_eq!(row, b"-7.25,1e-7,1e+300");
-        assert!(!write_values(&mut row, &series.points[1]).unwrap() && row.len() == 16);
+        assert!(!write_values(&mut row, &series.points[1]).unwrap() && row.len() == 17);
     }
 
     #[test]

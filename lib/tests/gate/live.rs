@@ -75,6 +75,18 @@ pub(crate) fn snapshot_counts(address: SocketAddr) -> Value {
     Events::open(address, "summary=1").next().data["counts"].clone()
 }
 
+/// Opens a stream; each call waits for its next heartbeat, which must come within two seconds.
+pub(crate) fn heartbeats(address: SocketAddr) -> impl FnMut() {
+    let mut events = Events::open(address, "summary=1");
+    events.next_of("heartbeat");
+    move || {
+        let before = std::time::Instant::now();
+        let beat = events.next_of("heartbeat");
+        assert!(beat.data["history"]["state"].is_string(), "{}", beat.data);
+        assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    }
+}
+
 fn start(hosts: usize) -> (Handle, Arc<ScriptedView>) {
     let view = ScriptedView::new(hosts, 900);
     let handle = http::start(config(), Arc::clone(&view) as _, Real::shared()).unwrap();
