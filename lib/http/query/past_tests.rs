@@ -127,7 +127,7 @@ fn no_question_does_harm() {
             let length = dice.below(14);
             let part = |_| PARTS[dice.below(PARTS.len() as u64) as usize];
             let mut query: String = (0..length).map(part).collect();
-            if length % 2 == 0 {
+            if length.is_multiple_of(2) {
                 query.insert_str(0, "metric=a&");
             }
             match Asked::parse(&query, NOW_MS) {
