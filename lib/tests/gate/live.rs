@@ -138,6 +138,10 @@ fn h06_an_event_comes_while_the_stream_goes_on() {
     assert!(event.data.get("rows").is_none());
     assert_eq!(event.data["frames"], json!(frames));
     assert!(event.id.split_once('-').unwrap().1.parse::<u64>().is_ok());
+    // It is told after the writing.
+    while view.pushed.lock().unwrap().len() < 2 {
+        pause(Duration::from_millis(5));
+    }
     let pushed = view.pushed.lock().unwrap().clone();
     let seqs: Vec<_> = pushed.iter().map(|(seq, _)| *seq).collect();
     assert_eq!(seqs, [7, 8], "analysis is told what was written");
