@@ -26,7 +26,26 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or("no head")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or("no status")?;
-    Ok(Answer { status, head, body: bytes[end + 4..].to_vec() })
+    let body = &bytes[end + 4..];
+    let is_chunked = head.contains("Transfer-Encoding: chunked");
+    let body = if is_chunked { whole(body).ok_or("cut off")? } else { body.to_vec() };
+    Ok(Answer { status, head, body })
+}
+
+/// A body that came in chunks; `None` when the last one is missing.
+fn whole(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = chunks.windows(2).position(|window| window == b"\r\n")?;
+        let length = std::str::from_utf8(&chunks[..line]).ok()?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        let start = line + 2;
+        body.extend_from_slice(chunks.get(start..start + length)?);
+        chunks = chunks.get(start + length + 2..)?;
+    }
 }
 
 /// The JSON at a path; `None` when it cannot be had now.
