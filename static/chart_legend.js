@@ -17,21 +17,12 @@ export class ChartLegend {
   }
 
   // In the order in which they lie on each other: stacks are described from the top, read from the bottom.
-  setLines(lines) {
+  setLines(lines, peak) {
+    this.peak = peak ? this.makeEntry({ label: peak.label, isPeak: true }) : null;
     const order = lines.some((line) => line.fill) ? [...lines.keys()].reverse() : [...lines.keys()];
-    this.entries = order.map((index) => {
-      const line = lines[index];
-      const item = make('li');
-      const mark = make('i', 'legend-mark');
-      mark.style.setProperty('--mark', `var(--series-${line.color + 1})`);
-      mark.style.setProperty('--mark-fill', `var(--fill-${line.color + 1})`);
-      setData(mark, 'kind', line.isHatched ? 'hatch' : line.fill ? 'fill' : line.dash ? 'dash' : 'line');
-      const value = make('span', 'legend-value number', MISSING);
-      item.append(mark, make('span', '', line.label), value);
-      item.dataset.series = line.label;
-      return { index, item, value, quantity: new Quantity(this.unit) };
-    });
+    this.entries = order.map((index) => ({ index, ...this.makeEntry(lines[index]) }));
     this.element.replaceChildren(...this.entries.map((entry) => entry.item));
+    if (this.peak) this.element.append(this.peak.item);
     const isFoldable = lines.foldable === true;
     if (isFoldable) {
       const item = make('li');
@@ -41,10 +32,25 @@ export class ChartLegend {
     }
   }
 
-  paint(lines, window, row, view) {
+  makeEntry(line) {
+    const item = make('li');
+    const mark = make('i', 'legend-mark');
+    mark.style.setProperty('--mark', line.isPeak ? 'var(--text)' : `var(--series-${line.color + 1})`);
+    mark.style.setProperty('--mark-fill', `var(--fill-${line.color + 1})`);
+    setData(mark, 'kind', line.isHatched ? 'hatch' : line.fill ? 'fill' : line.dash ? 'dash' : 'line');
+    const value = make('span', 'legend-value number', MISSING);
+    item.append(mark, make('span', '', line.label), value);
+    item.dataset.series = line.label;
+    return { item, value, quantity: new Quantity(this.unit) };
+  }
+
+  // The values of a row, or with `row` null the newest. `told`: the lines whose values are told, when they are not those
+  // that are drawn.
+  paint(lines, window, row, view, told = lines) {
     for (const entry of this.entries) {
-      const line = lines[entry.index];
-      const values = line.legendValues ?? line.values;
+      const { label } = lines[entry.index];
+      const line = told[entry.index]?.label === label ? told[entry.index] : told.find((other) => other.label === label);
+      const values = line?.legendValues ?? line?.values ?? [];
       const found = lastRow(values, row ?? values.length - 1);
       const missingMs = row === null && found >= 0 ? window.lastTimeMs - window.timesMs[found] : 0;
       if (missingMs > MISSING_AFTER_MS && !view.isOld) {
@@ -55,6 +61,17 @@ export class ChartLegend {
         setText(entry.value, entry.quantity.text());
       }
     }
+  }
+
+  // The largest from one row to another; there is none where every sample is drawn.
+  paintPeak(peak, fromRow, toRow) {
+    if (!this.peak) return;
+    this.peak.item.hidden = !peak?.values;
+    if (this.peak.item.hidden) return;
+    let highest = -Infinity;
+    for (let row = fromRow; row <= toRow; row++) if (peak.values[row] > highest) highest = peak.values[row];
+    this.peak.quantity.set(highest === -Infinity ? null : highest);
+    setText(this.peak.value, this.peak.quantity.text());
   }
 }
 
