@@ -16,9 +16,12 @@ const RERANK_MS = 10_000;
 const CROSSHAIR = 'host';
 const AXIS_WIDTH_PX = 64;
 const TIME_WIDTH_PX = 50;
+const LINE_PX = 1.5;
+const DENSE_PX = 4;
 const TIME_SPACE_PX = 70;
 // With a day before the time.
 const DAY_TIME_SPACE_PX = 100;
+const CHART_DAY_MS = 86_400_000;
 const OFF_MOUSE = () => null;
 
 export class Chart {
@@ -44,8 +47,8 @@ export class Chart {
     this.element.setAttribute('aria-label', spec.title);
     this.note = make('span', 'chart-note');
     const head = make('div', 'chart-head');
-    head.append(make('h2', 'chart-title', spec.title), this.note);
     this.legend = new ChartLegend(spec.unit, () => this.toggleAll());
+    head.append(make('h2', 'chart-title', spec.title), this.legend.peak.item, this.note);
     this.box = make('div', 'chart-plot');
     this.tip = make('div', 'chart-tip');
     this.tip.hidden = true;
@@ -100,11 +103,24 @@ export class Chart {
     const { plot } = this;
     plot.batch(() => {
       plot.setData(data, false);
+      this.thin(window, view);
       plot.setScale('x', { min: view.fromMs, max: view.toMs });
       plot.setScale('y', { min: 0, max: this.end(window, view) });
     });
+    // Other rows may lie under the crosshair now.
+    if (plot.cursor.left >= 0) plot.setCursor({ left: plot.cursor.left, top: plot.cursor.top }, false, false);
     this.paintMark(view.selection);
     this.paintLegend();
+  }
+
+  // Where points are dense, lines are as thin as whole pixels can be: that costs a twentieth, and more is seen.
+  thin(window, { fromMs, toMs }) {
+    const rows = lowerBound(window.timesMs, toMs) - lowerBound(window.timesMs, fromMs);
+    const ratio = devicePixelRatio || 1;
+    const width = rows * DENSE_PX > this.widthPx ? Math.floor(ratio) / ratio : LINE_PX;
+    this.lines.forEach((line, i) => {
+      if (!line.fill) this.plot.series[i + 1].width = width;
+    });
   }
 
   // The stretch that is being marked, on every chart.
@@ -194,8 +210,9 @@ export class Chart {
       ],
       series: [{}, ...this.lines.map((line) => this.seriesOptions(line))],
       hooks: {
-        drawClear: [(plot) => this.view && (drawBands(plot, this.window, this.view), drawSpreads(plot, this.lines))],
-        draw: [(plot) => drawPeak(plot, this.lines.peak)],
+        drawClear: [(plot) => this.view && drawBands(plot, this.window, this.view)],
+        drawAxes: [(plot) => this.window && drawSpreads(plot, this.lines, this.window)],
+        draw: [(plot) => this.window && drawPeak(plot, this.lines.peak, this.window)],
         // Drawing places the cursor too; only a move is news.
         setCursor: [(plot) => plot.cursor.left !== this.cursorLeftPx && this.wantsPaint()],
       },
@@ -206,7 +223,7 @@ export class Chart {
     const fill = line.fill ? () => (line.isHatched ? hatchPattern(palette.series[5], palette.surface) : palette.fills[line.color]) : undefined;
     return {
       stroke: () => palette.series[line.color],
-      width: line.fill ? 1 : 1.5,
+      width: line.fill ? 1 : LINE_PX,
       dash: line.dash ? [5, 3] : undefined,
       fill,
       spanGaps: false,
@@ -276,7 +293,7 @@ function hasNeighbour(values, row, step) {
 
 function timeSpace(plot) {
   const { min, max } = plot.scales.x;
-  return min !== null && isSameDay(min, max) && !isSameDay(max, Date.now()) ? DAY_TIME_SPACE_PX : TIME_SPACE_PX;
+  return min !== null && max - min < CHART_DAY_MS && isSameDay(min, max) && !isSameDay(max, Date.now()) ? DAY_TIME_SPACE_PX : TIME_SPACE_PX;
 }
 
 function timeLabels(plot, splits) {

@@ -11,6 +11,9 @@ export class ChartLegend {
     this.unit = unit;
     this.element = make('ul', 'legend');
     this.entries = [];
+    // Stands beside the title of its chart.
+    this.peak = this.makeEntry({ label: 'max', isPeak: true });
+    this.peak.item.hidden = true;
     this.more = make('button', 'legend-more');
     this.more.type = 'button';
     this.more.addEventListener('click', onToggle);
@@ -18,11 +21,11 @@ export class ChartLegend {
 
   // In the order in which they lie on each other: stacks are described from the top, read from the bottom.
   setLines(lines, peak) {
-    this.peak = peak ? this.makeEntry({ label: peak.label, isPeak: true }) : null;
+    this.peak.item.hidden = !peak;
+    if (peak) setText(this.peak.item.children[1], peak.label);
     const order = lines.some((line) => line.fill) ? [...lines.keys()].reverse() : [...lines.keys()];
     this.entries = order.map((index) => ({ index, ...this.makeEntry(lines[index]) }));
     this.element.replaceChildren(...this.entries.map((entry) => entry.item));
-    if (this.peak) this.element.append(this.peak.item);
     const isFoldable = lines.foldable === true;
     if (isFoldable) {
       const item = make('li');
@@ -33,7 +36,7 @@ export class ChartLegend {
   }
 
   makeEntry(line) {
-    const item = make('li');
+    const item = make(line.isPeak ? 'span' : 'li', line.isPeak ? 'peak' : '');
     const mark = make('i', 'legend-mark');
     mark.style.setProperty('--mark', line.isPeak ? 'var(--text)' : `var(--series-${line.color + 1})`);
     mark.style.setProperty('--mark-fill', `var(--fill-${line.color + 1})`);
@@ -63,13 +66,15 @@ export class ChartLegend {
     }
   }
 
-  // The largest from one row to another; there is none where every sample is drawn.
+  // The largest from one row to another; a line of its own only where not every sample is drawn.
   paintPeak(peak, fromRow, toRow) {
-    if (!this.peak) return;
-    this.peak.item.hidden = !peak?.values;
-    if (this.peak.item.hidden) return;
+    if (!peak?.values) return;
+    setData(this.peak.item, 'drawn', peak.high ? '' : null);
     let highest = -Infinity;
-    for (let row = fromRow; row <= toRow; row++) if (peak.values[row] > highest) highest = peak.values[row];
+    for (let row = fromRow; row <= toRow; row++) {
+      const top = peak.high?.[row] ?? peak.values[row];
+      if (top > highest) highest = top;
+    }
     this.peak.quantity.set(highest === -Infinity ? null : highest);
     setText(this.peak.value, this.peak.quantity.text());
   }

@@ -2,7 +2,7 @@
 // need in every frame; nothing is asked twice, and nothing while a hand still moves.
 import { monotonicMs } from './clock.js';
 import { HistoryAnswer, HistoryCache } from './history_cache.js';
-import { queryAddress, stepFor, tilesAround } from './history_plan.js';
+import { ceilTo, queryAddress, stepFor, tilesAround } from './history_plan.js';
 
 // A hand that zooms or pans is followed when it rests for so long.
 const SETTLE_MS = 120;
@@ -34,6 +34,8 @@ export class HostHistory {
     this.error = null;
     this.failures = 0;
     this.retryAtMs = -Infinity;
+    // Of stretches as long as one that was too much, so many steps coarser.
+    this.refusedMs = Infinity;
     this.coarsening = 0;
     clearTimeout(this.timer);
     this.worker?.postMessage({});
@@ -45,7 +47,7 @@ export class HostHistory {
   }
 
   stepFor(spanMs, widthPx) {
-    return stepFor(spanMs, widthPx, this.coarsening);
+    return stepFor(spanMs, widthPx, spanMs >= this.refusedMs ? this.coarsening : 0);
   }
 
   // Says what is to be seen in points of `stepMs`: stretches { fromMs, toMs }, the most urgent first.
@@ -79,8 +81,10 @@ export class HostHistory {
     if (toMs <= next.fromMs) return;
     this.questions += 1;
     this.flight = { id: this.questions, fromMs: next.fromMs, toMs, tilesToMs: next.toMs, stepMs: next.stepMs, askedMs: this.askedMs };
-    const points = Math.ceil((toMs - next.fromMs) / next.stepMs);
-    this.post({ id: this.questions, host: this.host, address: queryAddress(this.host, this.metrics, { fromMs: next.fromMs, toMs, points }) });
+    // Whole points, though the last of them is not over yet: else none would be as wide as wanted.
+    const endMs = ceilTo(toMs, next.stepMs);
+    const points = (endMs - next.fromMs) / next.stepMs;
+    this.post({ id: this.questions, host: this.host, address: queryAddress(this.host, this.metrics, { fromMs: next.fromMs, toMs: endMs, points }) });
   }
 
   post(question) {
@@ -102,15 +106,16 @@ export class HostHistory {
       this.failures = 0;
       this.retryAtMs = -Infinity;
     } else {
-      this.fail(words, status);
+      this.fail(words, status, (flight.toMs - flight.fromMs) / 2);
     }
     this.onNews();
   }
 
   // A server to which it was too much is asked for coarser points.
-  fail(words, status) {
+  fail(words, status, refusedMs) {
     if (status === TOO_MUCH && this.coarsening < COARSENING_MAX) {
       this.coarsening += 1;
+      this.refusedMs = Math.min(this.refusedMs, refusedMs);
       return;
     }
     const pauseMs = Math.min(HISTORY_RETRY_MS_MAX, HISTORY_RETRY_MS_MIN * 2 ** this.failures);

@@ -2,7 +2,7 @@
 // network, as far as the host collects them. A chart is described here and drawn by chart.js.
 //
 // A line: { label, color, dash, fill, isHatched, values (to draw), legendValues (to read), low, high }. `color` counts from
-// 0; `low` and `high` are there where a point stands for many samples. Stacked lines have a `peak` instead: { label, values }.
+// 0; `low` and `high` are there where a point stands for many samples. Stacked lines have a `peak` instead: { label, values, high }.
 
 const CPU_MODES = [
   { label: 'user', modes: ['user'], color: 0 },
@@ -79,7 +79,7 @@ function cpuLines(window) {
   })).filter((part) => part.columns.length > 0);
   const usage = window.values('cpu_usage_percent');
   const lines = parts.length > 0 ? stacked(window, 'cpu', parts) : usage ? [{ label: 'usage', color: 0, fill: true, values: usage }] : [];
-  lines.peak = { label: 'max', values: window.high('cpu_usage_percent') };
+  lines.peak = { label: 'max', values: usage, high: window.high('cpu_usage_percent') };
   return lines;
 }
 
@@ -88,7 +88,7 @@ function memoryLines(window) {
   if (!used) return [];
   const total = window.values('memory_total_bytes');
   const free = window.values('memory_free_bytes');
-  const peak = { label: 'used, max', values: window.high('memory_used_bytes') };
+  const peak = { label: 'used, max', values: used, high: window.high('memory_used_bytes') };
   if (!total || !free) return Object.assign([{ label: 'used', color: 3, fill: true, values: used }], { peak });
   const cache = window.derive('memory cache', (row) => {
     if (used[row] === undefined || used[row] === null) return used[row];
@@ -109,7 +109,7 @@ function swapLines(window) {
   const usedOf = (name, columnFree) => window.derive(name, (row) => (columnFree[row] === undefined || columnFree[row] === null ? columnFree[row] : (total[row] ?? 0) - columnFree[row]));
   const lines = [{ label: 'used', color: 3, fill: true, values: usedOf('swap used', free) }];
   const leastFree = window.low('memory_swap_free_bytes');
-  return Object.assign(lines, { peak: { label: 'max', values: leastFree && usedOf('swap used, max', leastFree) } });
+  return Object.assign(lines, { peak: { label: 'max', values: lines[0].values, high: leastFree && usedOf('swap used, max', leastFree) } });
 }
 
 function networkErrorLines(window) {

@@ -3,7 +3,8 @@
 import { byId, make, makeIcon, setData, setIcon, setText } from './dom.js';
 import { Chart } from './chart.js';
 import { MISSING, Quantity, durationText, machineText, ownLabels, wholeText } from './format.js';
-import { requestPaint } from './frame.js';
+import { requestPaint, whenDrawn } from './frame.js';
+import { FrameBudget } from './frame_budget.js';
 import { issueText } from './health.js';
 import { CHARTED_NAMES, HOST_CHARTS, newest } from './host_charts.js';
 import { HostPicture } from './host_picture.js';
@@ -16,6 +17,8 @@ const REDRAW_MS_MIN = 100;
 const REDRAW_IDLE_MS = 1_000;
 // So long after a zoom the ends of the value axes follow it.
 const MOVED_FOR_MS = 2_000;
+// A wheel or a key held down makes a step at least this often.
+const MOVING_FOR_MS = 150;
 // Building a chart takes some milliseconds; a few per frame keep the page answering.
 const BUILDS_PER_FRAME = 3;
 const FIGURES = [
@@ -37,6 +40,7 @@ export class HostPage {
     this.picture = new HostPicture(() => this.redraw());
     this.noWindow = new HostWindow();
     this.shownRange = '';
+    this.budget = new FrameBudget();
     this.movedMs = -Infinity;
     this.name = null;
     this.charts = [];
@@ -112,7 +116,7 @@ export class HostPage {
     const isMoved = shownRange !== this.shownRange;
     if (isMoved) this.movedMs = view.nowMs;
     this.shownRange = shownRange;
-    return view.isWhole || isMoved || (waitedMs >= pixelMs && window.lastTimeMs !== this.drawnTimeMs)
+    return view.isWhole || isMoved || this.budget.isPartial || (waitedMs >= pixelMs && window.lastTimeMs !== this.drawnTimeMs)
       || waitedMs >= REDRAW_IDLE_MS || this.charts.some((chart) => chart.isPaintWanted && chart.isVisible);
   }
 
@@ -164,9 +168,14 @@ export class HostPage {
       isMoved: !isLive || view.nowMs - this.movedMs < MOVED_FOR_MS,
     };
     this.rangeBar.paint(this.name, view.range, Math.max(stepMs, spanMs / Math.max(1, this.widthPx())), view.server.history);
+    const isMoving = view.range.isMoving || (!isLive && view.nowMs - this.movedMs < MOVING_FOR_MS);
+    const visible = this.charts.filter((chart) => chart.isVisible);
+    const picked = this.budget.pick(visible, isMoving, visible.find((chart) => chart.isPointerHere));
+    if (isMoving) whenDrawn((drawnMs) => this.budget.spent(drawnMs - view.nowMs, picked.length, visible.length));
+    if (this.budget.isPartial) requestPaint();
     let buildsLeft = BUILDS_PER_FRAME;
-    for (const chart of this.charts) {
-      if (!chart.plot && chart.isVisible && buildsLeft-- <= 0) requestPaint();
+    for (const chart of picked) {
+      if (!chart.plot && buildsLeft-- <= 0) requestPaint();
       else chart.paint(shown, chartView);
     }
     if (buildsLeft < 0) this.drawnMs = -Infinity;

@@ -13,9 +13,9 @@ export function listenToKeys(actions) {
       if (event.key === '?') actions.help();
       return;
     }
-    // A focused button or link keeps Space and Enter.
-    const isControl = event.target.closest?.('button, a, summary, input, select') !== null && event.target.closest !== undefined;
-    if (isControl && (event.key === 'Enter' || event.key === ' ')) return;
+    // What has the focus keeps the keys that work it: Enter, and Space unless it is a link.
+    if (event.key === 'Enter' && event.target.closest?.('button, a, summary, input, select')) return;
+    if (event.key === ' ' && event.target.closest?.('button, summary, input, select')) return;
     const action = actionOf(event, actions, filter);
     if (!action) return;
     event.preventDefault();

@@ -17,7 +17,13 @@ export class RangeBar {
     this.linkOf = linkOf;
     this.csv = null;
     this.buttons = [...document.querySelectorAll('[data-window]')];
-    for (const button of this.buttons) button.addEventListener('click', () => timeRange.setSpan(spanOfAddress(button.dataset.window)));
+    for (const button of this.buttons) {
+      button.addEventListener('click', ({ detail }) => {
+        timeRange.setSpan(spanOfAddress(button.dataset.window));
+        // Clicked by a pointer it must not keep Space, which pauses.
+        if (detail > 0) button.blur();
+      });
+    }
     byId('csv').addEventListener('click', () => this.aimCsv());
     byId('copy-link').addEventListener('click', () => this.copyLink());
   }

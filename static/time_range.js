@@ -28,6 +28,7 @@ export class TimeRange {
     this.selection = null;
     this.last = { fromMs: 0, toMs: MINUTE_MS, spanMs: MINUTE_MS, isLive: true };
     this.nowMs = 0;
+    this.heldMs = 0;
   }
 
   // Takes over what an address says.
@@ -40,7 +41,7 @@ export class TimeRange {
 
   // `nowMs` by the server's clock; `heldMs`: how much the live window holds.
   seen(nowMs, heldMs) {
-    this.nowMs = nowMs;
+    Object.assign(this, { nowMs, heldMs });
     const spanMs = this.spanMs ?? UNCHOSEN_MS.find((choice) => heldMs < choice) ?? UNCHOSEN_MS.at(-1);
     const toMs = this.held?.toMs ?? this.toMs ?? Math.round(nowMs);
     this.last = { fromMs: toMs - spanMs, toMs, spanMs, isLive: this.toMs === null, isMoving: this.held !== null };
@@ -121,6 +122,8 @@ export class TimeRange {
     this.spanMs = spanMs === null ? null : Math.round(spanMs);
     this.toMs = toMs === null ? null : Math.round(Math.max(toMs, spanMs));
     this.held = this.held && this.toMs !== null ? { toMs: this.toMs } : null;
+    // The next step may come before the next frame.
+    this.seen(this.nowMs, this.heldMs);
     this.onChange(true);
   }
 }

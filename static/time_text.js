@@ -7,6 +7,7 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const UNITS_MS = [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1_000]];
 const ADDRESS_UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const HOURS_UP_TO_MS = 48 * 3_600_000;
 const DAY_SPLIT_MS = 86_400_000;
 
 // `22 Nov`, with the year where it is not this one.
@@ -20,11 +21,11 @@ export function isSameDay(oneMs, otherMs) {
   return new Date(oneMs).toDateString() === new Date(otherMs).toDateString();
 }
 
-// A moment, as exactly as it has to be told: seconds for what is shorter than an hour.
-export function momentText(unixMs, spanMs) {
+// A moment, with its day where that is not today. Buckets of whole minutes need no seconds.
+export function momentText(unixMs, widthMs) {
   const day = isSameDay(unixMs, Date.now()) ? '' : `${dayText(unixMs)} `;
   const clock = clockText(unixMs);
-  return day + (spanMs < 3_600_000 ? clock : clock.slice(0, 5));
+  return day + (widthMs < 60_000 ? clock : clock.slice(0, 5));
 }
 
 // `Sat 22 Nov 13:00:00 – 13:05:00`
@@ -35,11 +36,12 @@ export function rangeText(fromMs, toMs) {
   return `${day(fromMs)} ${clock(fromMs)} – ${end}`;
 }
 
-// `10 s`, `1 h`, `2 d 6 h`: the two largest units that say something.
+// `10 s`, `24 h`, `2 d 6 h`: the two largest units that say something.
 export function spanText(spanMs) {
   let restMs = Math.round(spanMs / 1000) * 1000;
   const parts = [];
   for (const [unit, sizeMs] of UNITS_MS) {
+    if (unit === 'd' && spanMs < HOURS_UP_TO_MS) continue;
     const count = Math.floor(restMs / sizeMs);
     restMs -= count * sizeMs;
     if (count > 0) parts.push(`${count} ${unit}`);
@@ -72,6 +74,15 @@ export function timeOfAddress(text) {
 // The texts below a time axis: as fine as its steps, the date where it changes, and at the first of them when all of it
 // was on another day than today. What would not fit before the right edge (`lastMs`) is left out rather than cut.
 export function axisTimeTexts(splitsMs, lastMs) {
+  const key = `${splitsMs[0]} ${splitsMs.at(-1)} ${splitsMs.length} ${splitsMs.filter((timeMs) => timeMs > lastMs).length}`;
+  if (key !== lastAxis.key) lastAxis = { key, texts: makeAxisTexts(splitsMs, lastMs) };
+  return lastAxis.texts;
+}
+
+// All charts of a page have the same axis.
+let lastAxis = { key: '', texts: [] };
+
+function makeAxisTexts(splitsMs, lastMs) {
   const stepMs = splitsMs.length > 1 ? splitsMs[1] - splitsMs[0] : 1_000;
   const midnights = splitsMs.filter((timeMs) => isMidnight(timeMs));
   const isElsewhen = midnights.length === 0 && splitsMs.length > 0 && !isSameDay(splitsMs[0], Date.now());
