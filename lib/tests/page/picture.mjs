@@ -9,12 +9,12 @@ import { TimeRange, WINDOWS_MS } from '../../../static/time_range.js';
 import { addressOfSpan, spanOfAddress, spanText } from '../../../static/time_text.js';
 import { check, say } from './browser.mjs';
 
-const NOW_MS = 1_763_852_400_000 + 417_000;
+let nowMs = 1_763_852_817_000;
 const KEY = 'load1';
 const LIVE_MS = 15 * 60_000;
 const CASES = 400;
 // How far apart samples are, and over how long.
-const PACES = [[1_000, 4 * 3_600_000], [10_000, 86_400_000], [60_000, 30 * 86_400_000]];
+const PACES = [[1_000, 4 * 3_600_000], [10_000, 86_400_000], [60_000, 60 * 86_400_000]];
 
 // xorshift: the same cases for the same seed.
 function dice(seed) {
@@ -30,10 +30,10 @@ function dice(seed) {
 // [time, value], `paceMs` apart with a few milliseconds of jitter, and holes of any length.
 function samplesOf(roll, paceMs, spanMs) {
   const samples = [];
-  let timeMs = NOW_MS - spanMs / 2 - roll(spanMs);
-  for (; timeMs < NOW_MS; timeMs += paceMs) {
+  let timeMs = nowMs - spanMs / 2 - roll(spanMs);
+  for (; timeMs < nowMs; timeMs += paceMs) {
     if (roll(700) === 0) timeMs += paceMs * (1 + roll(roll(2) === 0 ? 5 : 900));
-    if (timeMs < NOW_MS) samples.push([timeMs + roll(5), roll(1_000) / 10 + (roll(3_000) === 0 ? 500 : 0)]);
+    if (timeMs < nowMs) samples.push([timeMs + roll(5), roll(1_000) / 10 + (roll(3_000) === 0 ? 500 : 0)]);
   }
   return samples;
 }
@@ -57,31 +57,32 @@ function answerOf(samples, paceMs, { fromMs, toMs, stepMs, askedMs }) {
 }
 
 function windowOf(samples, paceMs) {
-  const live = samples.filter(([timeMs]) => timeMs >= NOW_MS - LIVE_MS);
+  const live = samples.filter(([timeMs]) => timeMs >= nowMs - LIVE_MS);
   return HostWindow.fromSnapshot({ time_ms: live.map(([timeMs]) => timeMs), interval_ms: live.map(() => paceMs), series: [{ key: KEY, values: live.map(([, value]) => value) }] });
 }
 
 function checkCase(seed) {
   const roll = dice(seed * 7_919 + 13);
+  nowMs += roll(86_400_000);
   const [paceMs, heldMs] = PACES[roll(PACES.length)];
   const samples = samplesOf(roll, paceMs, heldMs);
   const window = windowOf(samples, paceMs);
   const spanMs = 60_000 + roll(heldMs);
-  const toMs = roll(2) === 0 ? NOW_MS : NOW_MS - roll(heldMs / 2);
-  const range = { fromMs: toMs - spanMs, toMs, spanMs, isLive: toMs === NOW_MS, isMoving: false };
+  const toMs = roll(2) === 0 ? nowMs : nowMs - roll(heldMs / 2);
+  const range = { fromMs: toMs - spanMs, toMs, spanMs, isLive: toMs === nowMs, isMoving: false };
   const page = new HostPicture(() => {});
   let wanted = null;
   page.history.plan = (next) => {
     wanted = next;
   };
-  const view = { server: { history: { state: 'ok' }, run: 'r' }, serverNowMs: NOW_MS, nowMs: 0 };
+  const view = { server: { history: { state: 'ok' }, run: 'r' }, serverNowMs: nowMs, nowMs: 0 };
   const widthPx = 300 + roll(1_500);
   const draw = () => page.of(window, range, view, widthPx).shown;
   let shown = draw();
   // Whatever is asked for is answered, until nothing is; sometimes something coarser was known before.
   for (let asked = 0; wanted !== null && shown !== window; asked++) {
     check(asked < 6, `seed ${seed}: asks without end: ${JSON.stringify(wanted)}`);
-    const known = { ...wanted, toMs: Math.min(wanted.toMs, NOW_MS - roll(2) * roll(60_000)), askedMs: performance.now() };
+    const known = { ...wanted, toMs: Math.min(wanted.toMs, nowMs - roll(2) * roll(60_000)), askedMs: performance.now() };
     if (roll(3) === 0) page.history.cache.add(answerOf(samples, paceMs, { ...known, ...tilesAround(known, wanted.stepMs * 10), stepMs: wanted.stepMs * 10 }));
     checkOrder(seed, draw());
     if (known.toMs > known.fromMs) page.history.cache.add(answerOf(samples, paceMs, known));
@@ -113,8 +114,8 @@ function checkPicture(seed, shown, samples, paceMs, { fromMs, toMs }) {
     check(inside.length > 0, `${where(row)}: a value out of nothing`);
     const truth = { mean: inside.reduce((sum, value) => sum + value, 0) / inside.length, low: Math.min(...inside), high: Math.max(...inside) };
     // The mean of a point that history has begun and the live window goes on with is as good as the pace is steady.
-    const isOpen = endMs > NOW_MS;
-    const isSteady = inside.length > (0.95 * (NOW_MS - startMs)) / paceMs;
+    const isOpen = endMs > nowMs;
+    const isSteady = inside.length > (0.95 * (nowMs - startMs)) / paceMs;
     check(Math.abs(mean[row] - truth.mean) < (!isOpen ? 0.01 : isSteady ? 3 : 60), `${where(row)}: mean ${mean[row]}, the samples say ${truth.mean}`);
     check(Math.abs((high?.[row] ?? mean[row]) - truth.high) < 0.01, `${where(row)}: max ${high?.[row] ?? mean[row]}, the samples say ${truth.high}`);
     check(Math.abs((low?.[row] ?? mean[row]) - truth.low) < 0.01, `${where(row)}: min ${low?.[row] ?? mean[row]}, the samples say ${truth.low}`);
@@ -135,7 +136,6 @@ function checkBridge(where, paceMs, before, now) {
 }
 
 function checkRange() {
-  const nowMs = NOW_MS;
   const range = new TimeRange(() => {});
   const see = () => range.seen(nowMs, 20_000);
   check(see().spanMs === WINDOWS_MS[0] && see().isLive, 'the shortest window that holds all there is');
