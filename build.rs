@@ -20,7 +20,7 @@ const VENDORED: &[(&str, &str)] = &[
 /// Modules that a page or a worker starts with. Each is joined with everything it imports into one
 /// file: thirty requests, each known only when the one before it was read, would cost a viewer far
 /// away a second.
-const ENTRIES: &[&str] = &["app.js", "stream_worker.js"];
+const ENTRIES: &[&str] = &["app.js", "history_worker.js", "stream_worker.js"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
