@@ -60,12 +60,8 @@ impl DataFlags {
         };
         let dir = history_dir(data);
         make(&dir)?;
-        let config = HistoryConfig {
-            dir,
-            tiers: self.keep.clone(),
-            bytes_max: self.history_max,
-            logs_bus,
-        };
+        let config =
+            HistoryConfig { dir, tiers: self.keep.clone(), bytes_max: self.history_max, logs_bus };
         Ok(Some(history::open(config, clock.wall_ms())?))
     }
 }

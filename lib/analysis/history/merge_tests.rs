@@ -133,7 +133,8 @@ fn coarser_tiers_keep_every_frame() {
         let dice = &mut Dice::new(seed);
         let pace = PACES[dice.below(5) as usize];
         let what = format!("seed {seed}, {pace:?}");
-        let (segments, _) = chunks(dice, &rows(dice, pace, ROUGH, 300));
+        let rows = rows(dice, pace, ROUGH, 300);
+        let (segments, _) = chunks(dice, &rows);
         let roll_one = |segment: &Segment| roll(&[segment], &[], 10_000, &pool()).remove(0);
         let rolled: Vec<Segment> = segments.iter().map(roll_one).collect();
         let (merged, removed) = merge_all(dice, rolled.clone());
@@ -168,7 +169,8 @@ fn what_is_cut_is_all_there_and_goes_together_again() {
         let dice = &mut Dice::new(seed);
         let pace = PACES[dice.below(5) as usize];
         let what = format!("seed {seed}, {pace:?}");
-        let (segments, _) = chunks(dice, &rows(dice, pace, ROUGH, 300));
+        let rows = rows(dice, pace, ROUGH, 300);
+        let (segments, _) = chunks(dice, &rows);
         let (whole, _) = merge_all(dice, segments);
         let span_ms = [10_000, 60_000, 3_600_000][dice.below(3) as usize];
         let pieces = cut(whole.clone(), span_ms);

@@ -73,3 +73,6 @@ pub use restore::{HistoryConfig, OpenError, OpenHistory, open};
 pub use tiers::{Tier, Tiers};
 pub(in crate::analysis) use track::{Seen, Track};
 pub(in crate::analysis) use writer::Writer;
+
+#[cfg(test)]
+mod model_tests;

@@ -92,6 +92,7 @@ fn account(fault: Fault) -> (Ledger, Vec<SessionLedger>) {
     let inner = EmbeddedBus::new(4, clock.clone());
     let bus: Arc<dyn Bus> = Arc::new(FaultyBus { inner: inner.clone(), fault });
     let config = analysis::Config {
+        history: None,
         hosts_max: HOSTS_MAX,
         live_bytes_max: LIVE_BYTES_MAX,
         counts: CountSources(Vec::new()),

@@ -45,7 +45,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 pub(in crate::analysis) use backup::{Progress, copy_to};
-pub(in crate::analysis) use check::{check};
+pub(in crate::analysis) use check::check;
 pub(in crate::analysis) use commit::Commit;
 pub(in crate::analysis) use counts::StoreCounts;
 pub(in crate::analysis) use error::StoreError;

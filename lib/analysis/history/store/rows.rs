@@ -247,7 +247,8 @@ mod tests {
                 deleted: true,
                 rolled_through_ms: vec![(10_000, 5), (60_000, 1 << 50)],
                 seen_ms: 1_700_000_000_000,
-                description: vec![0, 255, 1],
+                epoch: 5,
+                first_ms: 1 << 50,
             },
         ]
     }
@@ -258,7 +259,7 @@ mod tests {
             assert_eq!(HostRow::from_bytes(&row.to_bytes()).unwrap(), row);
         }
         for checkpoint in [None, Some((7, u32::MAX))] {
-            let row = PartitionRow { resume: 3, checkpoint, log_end: 1 << 60 };
+            let row = PartitionRow { resume: 3, checkpoint, log_end: 1 << 60, epoch: 2 };
             assert_eq!(PartitionRow::from_bytes(&row.to_bytes()).unwrap(), row);
         }
         let key = r#"disk_read_bytes_total{device="sda"}"#;

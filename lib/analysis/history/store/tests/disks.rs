@@ -251,7 +251,8 @@ pub(super) fn store_on(disk: &Disk) -> Result<Store, StoreError> {
 pub(super) fn change(store: &Store, number: u64) -> Result<(), StoreError> {
     let mut dice = Dice::new(number);
     let mut commit = store.write()?;
-    let row = PartitionRow { resume: number, checkpoint: Some((number, 7)), log_end: number };
+    let (checkpoint, log_end) = (Some((number, 7)), number);
+    let row = PartitionRow { resume: number, checkpoint, log_end, epoch: 0 };
     commit.put_partition(0, row)?;
     commit.log_append(0, number, &bytes(&mut Dice::new(number), 300))?;
     commit.log_trim(0, number.saturating_sub(3))?;

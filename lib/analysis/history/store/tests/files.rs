@@ -1,5 +1,7 @@
 //! The directory: whose it is, files that cannot be read, older and newer programs, copies.
 
+use std::io::Read as _;
+
 use redb::{ReadableTable as _, WriteTransaction};
 
 use super::*;
@@ -19,7 +21,8 @@ fn filled(name: &str) -> (Dir, Vec<(String, Vec<u8>)>) {
             commit.put_lasting_segment(key(host, 1_000, hour * 3_600_000, 0), &bytes).unwrap();
         }
     }
-    commit.put_partition(0, PartitionRow { resume: 1, checkpoint: None, log_end: 20 }).unwrap();
+    let row = PartitionRow { resume: 1, checkpoint: None, log_end: 20, epoch: 0 };
+    commit.put_partition(0, row).unwrap();
     commit.log_append(0, 10, &[1; 5_000]).unwrap();
     commit.log_append(0, 15, &[2; 10]).unwrap();
     commit.put_series(1, "load1", 20_000).unwrap();
@@ -36,7 +39,7 @@ fn a_second_one_hears_who_has_it() {
     let words = error.to_string();
     let expected = format!("is in use by process {}; stop that one", std::process::id());
     assert!(words.contains(&expected), "{words}");
-    assert!(check(&dir, &mut |_, _| Ok(())).is_err());
+    assert!(check(&dir, &mut drop, &mut |_, _| Ok(())).is_err());
     drop(store);
     // Whose it was does not matter once it is free.
     open(&dir);
@@ -150,7 +153,7 @@ fn damage_in_the_middle_ends_nothing_and_check_finds_it() {
         let dir = Dir::new(&format!("middle-{seed}"));
         fs::write(dir.file(), &bytes).unwrap();
         // Nobody but the one who put them knows what the bytes of a segment should be.
-        let report = check(&dir, &mut |_, _| Ok(())).unwrap();
+        let report = check(&dir, &mut drop, &mut |_, _| Ok(())).unwrap();
         assert_eq!(fs::read(dir.file()).unwrap(), bytes, "seed {seed}: a check changes nothing");
         let opened = Store::open(&dir, 1).unwrap();
         if !opened.notes.is_empty() {
@@ -199,7 +202,10 @@ fn a_newer_programs_file_is_left_alone() {
         fs::write(dir.file(), &bytes).unwrap();
         let words = Store::open(&dir, 1).unwrap_err().to_string();
         assert!(words.contains("has format 2, and this program knows formats up to 1"), "{words}");
-        assert!(matches!(check(&dir, &mut |_, _| Ok(())), Err(StoreError::TooNew { .. })));
+        assert!(matches!(
+            check(&dir, &mut drop, &mut |_, _| Ok(())),
+            Err(StoreError::TooNew { .. })
+        ));
         assert!(fs::read(dir.file()).unwrap() == bytes);
         assert_eq!(dir.names(), ["history.redb", "lock"]);
     }
@@ -293,7 +299,7 @@ fn a_copy_is_what_the_snapshot_showed_while_others_write() {
     assert!(words.contains("is there already"), "{words}");
     let words = copy_to(&snapshot, &dir, &mut |_| {}).unwrap_err().to_string();
     assert!(words.contains("in use"), "{words}");
-    let report = check(&target, &mut |_, _| Ok(())).unwrap();
+    let report = check(&target, &mut drop, &mut |_, _| Ok(())).unwrap();
     assert_eq!(report.problems, Vec::<String>::new());
     assert_eq!((report.segments, report.segment_bytes), (48, 48 * 14_000));
     let names = (report.hosts, report.accounts, report.series, report.log_parts);
@@ -337,11 +343,11 @@ fn a_check_says_in_words_what_is_wrong() {
     fn finds(name: &str, expected: &[&str], body: impl FnOnce(&WriteTransaction)) {
         let (dir, _) = filled(&format!("check-{name}"));
         damage(&dir, body);
-        let on_segment: &mut OnSegment<'_> = &mut |at, bytes| {
+        let on_segment: &mut check::OnSegment<'_> = &mut |at, bytes| {
             let expected = super::bytes(&mut Dice::new(at.start_ms / 3_600_000 + 1), 14_000);
             if bytes == expected { Ok(()) } else { Err("its bytes are others".to_owned()) }
         };
-        let found = check(&dir, on_segment).unwrap();
+        let found = check(&dir, &mut drop, on_segment).unwrap();
         assert_eq!(found.problems.len(), expected.len(), "{:?}", found.problems);
         for (problem, expected) in found.problems.iter().zip(expected) {
             assert!(problem.contains(expected), "{problem}: expected {expected}");
@@ -377,7 +383,54 @@ fn a_check_says_in_words_what_is_wrong() {
         txn.open_table(META).unwrap().remove(META_FORMAT).unwrap();
     });
     let nowhere = Dir::new("check-nowhere");
-    let words = check(&nowhere, &mut |_, _| Ok(())).unwrap_err().to_string();
+    let words = check(&nowhere, &mut drop, &mut |_, _| Ok(())).unwrap_err().to_string();
     assert!(words.contains("history.redb"), "{words}");
     assert_eq!(nowhere.names(), Vec::<String>::new());
+}
+
+/// A file of format 1, as the first program wrote it: three hosts, one of them deleted.
+const FORMAT_1: &[u8] = include_bytes!("format-1.redb.gz");
+
+#[test]
+fn a_file_of_format_1_is_brought_to_this_one_and_nothing_of_it_is_lost() {
+    let dir = Dir::new("format-1");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(FORMAT_1).read_to_end(&mut bytes).unwrap();
+    fs::write(dir.join("history.redb"), &bytes).unwrap();
+    // The second time there is nothing left to be done.
+    for notes in [1, 0] {
+        let opened = Store::open(&dir, 1).unwrap();
+        assert_eq!(opened.notes.len(), notes, "{:?}", opened.notes);
+        assert!(opened.notes.iter().all(|note| note.contains("from format 1 to 2")));
+        let snapshot = opened.store.snapshot().unwrap();
+        let hosts = snapshot.hosts().unwrap();
+        assert_eq!(hosts.len(), 3);
+        for (id, row) in hosts {
+            assert_eq!(row.name, format!("web-{}", id.0));
+            assert_eq!((row.epoch, row.first_ms, row.deleted), (0, 0, id.0 == 2));
+            assert_eq!(row.through, (id.0 > 0).then_some(1_000 + u64::from(id.0)));
+            let accounts = snapshot.accounts(id).unwrap();
+            assert_eq!(
+                accounts[..2],
+                [(0, b"summary".to_vec()), (7 + u128::from(id.0), b"account".to_vec())]
+            );
+            let words = format!("words of {}", row.name).into_bytes();
+            assert_eq!(
+                accounts.get(2),
+                (id.0 < 2).then_some((tables::DESCRIPTION, words)).as_ref()
+            );
+            let segments = snapshot.segments(id, 1_000, (0, u64::MAX), 0).unwrap();
+            let lens: Vec<usize> = segments.iter().map(SegmentHandle::len).collect();
+            assert_eq!(lens, [40, 9_000]);
+            let last = segments[1].read(8_990..9_000).unwrap();
+            assert_eq!(last, (8_990..9_000).map(|at| (at % 251) as u8).collect::<Vec<_>>());
+        }
+        let partitions = snapshot.partitions().unwrap();
+        assert_eq!(partitions.len(), 4);
+        assert!(
+            partitions.iter().all(|(at, row)| row.resume == 900 + u64::from(*at) && row.epoch == 0)
+        );
+        assert_eq!(partitions[1].1.checkpoint, Some((1_100, 0xabcd)));
+        assert_eq!(snapshot.series().unwrap().len(), 2);
+    }
 }

@@ -11,12 +11,14 @@ fn rows_come_back() {
     let row = HostRow {
         name: "db-1".to_owned(),
         through: Some(9),
+        epoch: 3,
         deleted: false,
         rolled_through_ms: vec![(10_000, 5)],
         seen_ms: 77,
-        description: vec![1, 2, 3],
+        first_ms: 70,
     };
-    let partition = PartitionRow { resume: 4, checkpoint: Some((3, 0xABCD)), log_end: 12 };
+    let partition =
+        PartitionRow { resume: 4, checkpoint: Some((3, 0xABCD)), log_end: 12, epoch: 3 };
     let mut commit = store.write().unwrap();
     commit.put_host(HostId(3), &row).unwrap();
     commit.put_account(HostId(3), 1 << 90, b"account").unwrap();
@@ -147,7 +149,7 @@ impl Model {
         let below = self.log_end.saturating_sub(dice.below(120));
         let known_end = dice.one_in(2);
         let log_end = if known_end { self.log_end } else { u64::MAX };
-        let row = PartitionRow { resume: 0, checkpoint: None, log_end };
+        let row = PartitionRow { resume: 0, checkpoint: None, log_end, epoch: 0 };
         commit.put_partition(partition, row).unwrap();
         commit.log_trim(partition, below).unwrap();
         let starts: BTreeSet<u64> =
@@ -233,7 +235,7 @@ fn scans_show_what_a_map_would_show() {
             model.check(&mut dice, &store.snapshot().unwrap(), &what);
         }
         drop(store);
-        let report: CheckReport = check(&dir, &mut |_, _| Ok(())).unwrap();
+        let report: check::CheckReport = check(&dir, &mut drop, &mut |_, _| Ok(())).unwrap();
         let problems: Vec<_> =
             report.problems.iter().filter(|words| !words.contains("but no row")).collect();
         assert!(problems.is_empty(), "seed {seed}: {problems:?}");
