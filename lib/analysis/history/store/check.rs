@@ -187,7 +187,7 @@ impl Walk<'_> {
             totals.add(key.bucket_ms, handle.len());
             pieces += handle.pieces();
             if !self.hosts.contains(&key.host) && strays.insert(key.host) {
-                self.report.problem(format!("{:?} has segments but no row", key.host));
+                self.report.problem(format!("host {} has segments but no row", key.host.0));
             }
             self.segment(&handle, on_segment)?;
         }
@@ -211,7 +211,7 @@ impl Walk<'_> {
         self.report.segments += 1;
         self.report.segment_bytes += bytes.len() as u64;
         if let Err(words) = on_segment(handle.key(), &bytes) {
-            self.report.problem(format!("{:?}: {words}", handle.key()));
+            self.report.problem(format!("{}: {words}", handle.key()));
         }
         Ok(())
     }

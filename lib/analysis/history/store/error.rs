@@ -121,8 +121,8 @@ impl fmt::Display for StoreError {
         match self {
             Self::DiskFull { source } => write!(
                 f,
-                "there is no room for the history ({source}); free some, or lower --history-max: \
-                 it goes on by itself, and nothing is lost meanwhile"
+                "there is no room for the history ({source}); free some on its disk: it goes on by \
+                 itself then, and nothing is lost meanwhile"
             ),
             Self::Corrupt { what } => write!(
                 f,

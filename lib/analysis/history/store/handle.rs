@@ -55,7 +55,7 @@ impl SegmentHandle {
         if bytes.start > bytes.end || bytes.end > self.len {
             let key = self.key;
             return Err(StoreError::corrupt(format!(
-                "{key:?} has {} bytes, and {bytes:?} of them were asked for",
+                "{key} has {} bytes, and {bytes:?} of them were asked for",
                 self.len
             )));
         }
@@ -79,13 +79,13 @@ impl SegmentHandle {
                 if SegmentKey::from_bytes(key.value()) != (self.key, number(place))
                     || piece.value().len() != self.piece_len(place)
                 {
-                    return Err(StoreError::corrupt(format!("{:?} lacks pieces", self.key)));
+                    return Err(StoreError::corrupt(format!("{} lacks pieces", self.key)));
                 }
                 read.extend_from_slice(piece.value());
             }
             read.drain(..skip);
             if read.len() < bytes.len() {
-                return Err(StoreError::corrupt(format!("{:?} lacks pieces", self.key)));
+                return Err(StoreError::corrupt(format!("{} lacks pieces", self.key)));
             }
             read.truncate(bytes.len());
             Ok(read)
@@ -103,13 +103,13 @@ impl SegmentHandle {
 
 /// How many bytes a segment has, from its first piece.
 pub(super) fn len_of(key: SegmentKey, first: &[u8]) -> Result<usize, StoreError> {
-    let (len, rest) = first.split_first_chunk::<LEN_BYTES>().ok_or_else(|| {
-        StoreError::corrupt(format!("{key:?} has a first piece without a length"))
-    })?;
+    let (len, rest) = first
+        .split_first_chunk::<LEN_BYTES>()
+        .ok_or_else(|| StoreError::corrupt(format!("{key} has a first piece without a length")))?;
     let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
     // A first piece is never longer than it all.
     if len < rest.len() || len > OF_SEGMENTS.bytes_max() {
-        return Err(StoreError::corrupt(format!("{key:?} says that it has {len} bytes")));
+        return Err(StoreError::corrupt(format!("{key} says that it has {len} bytes")));
     }
     Ok(len)
 }

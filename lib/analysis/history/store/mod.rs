@@ -12,7 +12,7 @@
 //!   [`log_parts`]: the log of a bus that keeps nothing
 //! - [`tables`], [`rows`], [`totals`]: what is kept
 //! - [`pieces`]: segments cut so that the pages of the file are full
-//! - [`backup`]: a copy while the program runs; [`check`]: everything looked at once
+//! - [`backup`]: a copy while the program runs; [`mod@check`]: everything looked at once
 //! - [`engine`]: redb as it is used here; [`medium`]: the bytes below it; [`overlay`]: a file
 //!   looked at without touching it
 //!
@@ -61,9 +61,8 @@ use lock::DirLock;
 use medium::{FileMedium, Medium};
 use open::Place;
 
-/// After the disk was full, room that there must be before the file is opened anew for another
-/// try: a commit of 1,000 hosts (a chunk of each, 15 KB) and what redb writes beside it. Readers
-/// are not disturbed by tries that cannot succeed.
+/// After the disk was full, room at which another try is likely to succeed: a commit of 800 hosts
+/// (a chunk of each, 15 KB) and what redb writes beside it.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
 
 /// An open history.
@@ -162,9 +161,6 @@ impl Store {
     /// No room; the disk's.
     pub(in crate::analysis) fn write(&self) -> Result<Commit<'_>, StoreError> {
         let mut writer = self.lock_writer();
-        if writer.full {
-            self.expect_room()?;
-        }
         if writer.broken || self.failure().is_some() || self.is_closed() {
             self.reopen(&mut writer)?;
         }
@@ -180,6 +176,17 @@ impl Store {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a commit is likely to find room: `false` after one that did not, for as long as
+    /// the disk says that it is full. Each try in vain makes snapshots stale, so wait with those
+    /// that can wait; but try once a minute all the same, for room inside the file shows in no
+    /// other way.
+    #[must_use]
+    pub(in crate::analysis) fn expects_room(&self) -> bool {
+        // Whoever cannot ask tries.
+        !self.lock_writer().full
+            || self.medium.free_bytes().map_or(true, |free| free >= ROOM_BYTES_MIN)
     }
 
     /// Sets the file aside, as [`Store::open`] would, and begins a new one; for a history in
@@ -222,16 +229,6 @@ impl Store {
         *running = Some(opened.inspect_err(|error| writer.full |= error.is_full())?);
         self.counts.reopened.increment();
         Ok(())
-    }
-
-    fn expect_room(&self) -> Result<(), StoreError> {
-        match self.medium.free_bytes() {
-            Ok(free) if free < ROOM_BYTES_MIN => {
-                Err(StoreError::DiskFull { source: std::io::ErrorKind::StorageFull.into() })
-            }
-            // Whoever cannot ask tries.
-            _ => Ok(()),
-        }
     }
 
     /// The first failure since the file was opened.

@@ -191,7 +191,7 @@ impl Snapshot {
             let (bytes, piece) = row.map_err(redb)?;
             let (key, place) = SegmentKey::from_bytes(bytes.value());
             if place != 0 {
-                return Err(StoreError::corrupt(format!("{key:?} has no first piece")));
+                return Err(StoreError::corrupt(format!("{key} has no first piece")));
             }
             SegmentHandle::new(self, key, piece.value()).map(Some)
         })

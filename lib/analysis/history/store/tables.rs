@@ -3,6 +3,8 @@
 //! Keys are bytes of a fixed size, numbers with the highest byte first, so that the order of the
 //! bytes is the order of the things and one scan finds what belongs together. Values are bytes.
 
+use std::fmt;
+
 use redb::{TableDefinition, WriteTransaction};
 
 use super::error::StoreError;
@@ -72,6 +74,14 @@ pub(in crate::analysis) struct SegmentKey {
     pub(in crate::analysis) start_ms: u64,
     /// Tells apart what begins at the same time.
     pub(in crate::analysis) run: u64,
+}
+
+impl fmt::Display for SegmentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, bucket_ms, start_ms, run } = self;
+        let host = host.0;
+        write!(f, "the segment of host {host} and {bucket_ms} ms from {start_ms}, run {run}")
+    }
 }
 
 impl SegmentKey {

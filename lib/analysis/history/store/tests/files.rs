@@ -370,7 +370,7 @@ fn a_check_says_in_words_what_is_wrong() {
         piece[100] ^= 1;
         table.insert(&at.bytes(1), &piece[..]).unwrap();
     });
-    finds("host", &["1 accounts belong to no host", "HostId(3) has segments but no row"], |txn| {
+    finds("host", &["1 accounts belong to no host", "host 3 has segments but no row"], |txn| {
         txn.open_table(tables::HOSTS).unwrap().remove(3).unwrap();
     });
     finds("row", &["the row of a partition ends too early"], |txn| {

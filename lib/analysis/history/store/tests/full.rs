@@ -77,10 +77,11 @@ fn it_goes_on_when_there_is_room_again() {
 }
 
 #[test]
-fn a_disk_that_stays_full_is_not_tried_in_vain() {
+fn a_disk_that_stays_full_says_so_and_whoever_reads_goes_on() {
     let disk = Disk::default();
     let store = store_on(&disk).unwrap();
     disk.fails_after(Fault::FullForMore, 0, true);
+    assert!(store.expects_room());
     let mut number = 0;
     while change(&store, number).is_ok() {
         number += 1;
@@ -88,13 +89,18 @@ fn a_disk_that_stays_full_is_not_tried_in_vain() {
     let reading = store.snapshot().unwrap();
     let (changes, reopened) = (disk.changes(), store.counts().reopened.get());
     for _ in 0..5 {
-        assert!(change(&store, number).unwrap_err().is_full());
+        assert!(!store.expects_room());
+        dump(&reading).unwrap();
     }
     assert_eq!((disk.changes(), store.counts().reopened.get()), (changes, reopened));
-    // So that who reads goes on reading.
-    dump(&reading).unwrap();
+    // Trying all the same does no harm but to who reads.
+    assert!(change(&store, number).unwrap_err().is_full());
+    assert!(!store.expects_room());
     disk.heals();
+    assert!(store.expects_room());
     change(&store, number).unwrap();
+    disk.fails_after(Fault::FullForMore, 0, true);
+    assert!(store.expects_room(), "a commit found room, and none has been refused since");
 }
 
 /// Set for the process that the test below starts.
