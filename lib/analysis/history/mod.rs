@@ -24,6 +24,8 @@
 
 pub(in crate::analysis) mod column;
 pub(in crate::analysis) mod segment;
+mod stretch;
 pub(in crate::analysis) mod tiers;
 
+pub use stretch::Stretch;
 pub use tiers::{Tier, Tiers};
