@@ -67,6 +67,7 @@ fn any_values_come_back() {
     check(&[], 1, "nothing");
     check(&unsigned([u64::MAX, 0, u64::MAX, 1, 1 << 63]), 60, "the ends of the number line");
     check(&floats([0.1, -0.0, 1e300, -5.25, f64::MIN_POSITIVE]), 60, "doubles");
+    check(&floats([-0.0, 0.0, 1.5, -0.0]), 60, "zeros of both signs");
     check(&floats([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -f64::NAN]), 60, "no numbers");
     check(
         &[Value::Unsigned(u64::MAX), Value::Float(0.5), Value::Unsigned(0), Value::Float(1.0)],
@@ -227,6 +228,9 @@ fn broken_columns_are_errors_and_nothing_more() {
         refused += u32::from(failed);
     }
     assert!(refused > 10_000, "only {refused} were refused");
+    let packed = |width: u8| [UNSIGNED << 5 | 2, 0, 1, width, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(integers(&packed(64)[..12], 1, &mut unpacker()), Ok(vec![0]));
+    assert!(integers(&packed(65), 1, &mut unpacker()).is_err());
     assert!(integers(&[0, 0], FRAMES_MAX + 1, &mut unpacker()).is_err());
     assert!(Unpacker::new([9, 9]).is_err());
 }

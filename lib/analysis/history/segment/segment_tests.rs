@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 
-use super::layout::{BLOCK_BYTES, HEAD_LEN, sum};
+use super::layout::{BLOCK_BYTES, Finder, HEAD_LEN, sum};
 use super::*;
 use crate::analysis::history::column::FRAMES_MAX;
 use crate::base::dice::Dice;
@@ -300,6 +300,7 @@ fn forged_segments_are_errors_or_segments_and_nothing_else() {
             Err(_) => refused += 1,
         }
     }
+    assert!(Finder::new(&[0]).place().is_err(), "a place of no bytes is in no block");
     assert!(refused > 5_000 && taken > 500, "{refused} refused, {taken} taken");
 }
 
