@@ -128,7 +128,8 @@ pub trait Publisher: Debug + Send {
     }
 
     /// Somebody waits for what was handed over to this partition and cannot wait long: a client
-    /// that leaves, a server that stops. Readers hear it as [`Reader::is_awaited`].
+    /// that leaves, a server that stops. Readers hear it as [`Reader::is_awaited`]; they also hear
+    /// of a publisher that waits for room.
     fn hurry(&mut self, _topic: Topic, _partition: u32) {}
 }
 
@@ -146,7 +147,8 @@ pub trait Reader: Debug + Send {
     fn taken(&mut self, offset: u64);
 
     /// Whether somebody waits for records to be [`taken`](Self::taken) that this reader has not
-    /// taken yet, and cannot wait long. Whoever gathers before it takes shall take at once then.
+    /// taken yet, and cannot wait long. Whoever gathers before it takes shall take soon then: at
+    /// once, if it has not done so a moment ago.
     fn is_awaited(&self) -> bool {
         false
     }

@@ -173,8 +173,10 @@ impl Ring {
         (receipt, Told::default())
     }
 
-    /// Is settled when some records were taken.
+    /// Is settled when some records were taken, which readers are asked to do soon: what waits for
+    /// room is not visible to them yet.
     pub(super) fn room(&mut self) -> Receipt {
+        self.hurry();
         let (promise, receipt) = promise();
         self.for_room.push(promise);
         receipt
@@ -258,7 +260,8 @@ impl Ring {
         self.held_bytes -= taken.sum::<usize>();
         self.floor = floor;
         self.evict();
-        while let Some(waiting) = self.for_taken.pop_front_if(|waiting| waiting.end <= floor) {
+        let settled = self.for_taken.partition_point(|waiting| waiting.end <= floor);
+        for waiting in self.for_taken.drain(..settled) {
             told.records += waiting.size.records;
             told.bytes += waiting.size.bytes;
             waiting.promise.keep();

@@ -111,6 +111,7 @@ fn a_publisher_waits_for_room_and_goes_on_when_there_is_some() {
         read += reader.read(PATIENCE).unwrap().records.len();
     }
     assert!(receipts.iter().all(|receipt| receipt.poll().is_none()));
+    assert!(reader.is_awaited(), "room is wanted");
     reader.taken(9);
     receipts.extend((0..10).map(|_| told.recv_timeout(PATIENCE).unwrap()));
     assert!(told.recv_timeout(Duration::from_millis(50)).is_err(), "full again");

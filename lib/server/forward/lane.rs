@@ -148,8 +148,8 @@ impl Lane {
     /// that came before it have to be durable before it is made, and nobody else waits for that.
     fn next_item(&mut self) -> Option<Item> {
         let settled = self.in_flight.front().map_or(self.gathered, |first| first.number - 1);
-        if let Some((_, item)) = self.parked.pop_front_if(|(after, _)| *after <= settled) {
-            return Some(item);
+        if self.parked.front().is_some_and(|(after, _)| *after <= settled) {
+            return self.parked.pop_front().map(|(_, item)| item);
         }
         loop {
             match self.queue.pop()? {
@@ -244,16 +244,18 @@ impl Lane {
     /// woken at the end, so that one ack covers all that became durable together.
     fn settle(&mut self) -> bool {
         let mut due = Vec::new();
-        let mut is_running = true;
-        while let Some(first) = self.in_flight.front()
-            && let Some(outcome) = first.receipt.poll()
-        {
-            is_running = outcome.is_ok();
-            let Some(batch) = self.in_flight.pop_front_if(|_| is_running) else { break };
-            self.durable(batch, &mut due);
+        let mut outcome = None;
+        while let Some(first) = self.in_flight.front() {
+            outcome = first.receipt.poll();
+            if outcome != Some(Ok(())) {
+                break;
+            }
+            if let Some(batch) = self.in_flight.pop_front() {
+                self.durable(batch, &mut due);
+            }
         }
         due.iter().for_each(|stream| stream.wake());
-        is_running
+        !matches!(outcome, Some(Err(_)))
     }
 
     fn abandon_rest(&mut self) {
