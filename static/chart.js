@@ -10,7 +10,7 @@ import { axisTexts, clockText, quantityText } from './format.js';
 import { requestPaint } from './frame.js';
 import { palette } from './palette.js';
 import { lowerBound } from './host_window.js';
-import { axisTimeTexts, isSameDay, momentText, spanText } from './time_text.js';
+import { axisTimeTexts, momentText, spanText } from './time_text.js';
 
 const RERANK_MS = 10_000;
 const CROSSHAIR = 'host';
@@ -22,7 +22,6 @@ const DENSE_PX = 4;
 const TIME_SPACE_PX = 70;
 // With a day before the time.
 const DAY_TIME_SPACE_PX = 100;
-const CHART_DAY_MS = 86_400_000;
 const OFF_MOUSE = () => null;
 
 export class Chart {
@@ -212,7 +211,7 @@ export class Chart {
       },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 22, gap: 5, space: timeSpace, grid: { show: false }, values: (plot, splits) => timeLabels(plot, splits, this.widthPx) },
+        { ...axis, size: 22, gap: 5, space: TIME_SPACE_PX, grid: { show: false }, values: (plot, splits) => timeLabels(plot, splits, this.widthPx) },
         { ...axis, size: AXIS_WIDTH_PX, gap: 5, splits: (plot) => splitsUpTo(plot.scales.y.max), values: (_, splits) => axisTexts(splits, unit) },
       ],
       series: [{}, ...this.lines.map((line) => this.seriesOptions(line))],
@@ -297,14 +296,10 @@ function hasNeighbour(values, row, step) {
   return typeof values[at] === 'number';
 }
 
-function timeSpace(plot) {
-  const { min, max } = plot.scales.x;
-  return min !== null && max - min < CHART_DAY_MS && isSameDay(min, max) && !isSameDay(max, Date.now()) ? DAY_TIME_SPACE_PX : TIME_SPACE_PX;
-}
-
 function timeLabels(plot, splits, widthPx) {
   const { min, max } = plot.scales.x;
-  const hasSeconds = splits.length > 1 && splits[1] - splits[0] < 60_000;
-  const textPx = hasSeconds ? TIME_WIDTH_PX : TIME_WIDTH_PX * 0.6;
-  return axisTimeTexts(splits, max - ((max - min) * textPx) / 2 / Math.max(1, widthPx));
+  const pxPerMs = Math.max(1, widthPx) / (max - min);
+  const stepMs = splits.length > 1 ? splits[1] - splits[0] : Infinity;
+  const textPx = stepMs < 60_000 ? TIME_WIDTH_PX : TIME_WIDTH_PX * 0.6;
+  return axisTimeTexts(splits, max - textPx / 2 / pxPerMs, stepMs * pxPerMs >= DAY_TIME_SPACE_PX);
 }
