@@ -21,7 +21,7 @@
 //   #host-name, #host-state[data-level], #host-facts, #host[data-old?]
 //   #host-figures [data-figure=cpu|memory|disk-read|disk-write|network-in|network-out|load|processes] .number
 //   #charts #chart-cpu, -load, -memory, -swap, -disk-busy, -disk-throughput, -disk-operations, -network, -network-packets,
-//     -network-errors, -processes, -processes-waiting; in each: canvas, .legend [data-series] .legend-value
+//     -network-errors, -processes, -processes-waiting; in each: canvas, .chart-note, .legend [data-series] .legend-value, .peak-value
 //   #readout-stages td[data-stage=sent|received|consumed|pushed|drawn|total|durable][data-quantile=p50|p99]
 //   #readout-ledger[data-level=good|bad], #readout-drops, #readout-link[data-connects]
 //   #range-bar[data-past?], #range-text, #range-hint, #csv, #copy-link, [data-window=1|5|15|1h|6h|24h|7d|30d|90d]

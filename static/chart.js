@@ -10,18 +10,18 @@ import { axisTexts, clockText, quantityText } from './format.js';
 import { requestPaint } from './frame.js';
 import { palette } from './palette.js';
 import { lowerBound } from './host_window.js';
-import { axisTimeTexts, isSameDay, momentText, spanText } from './time_text.js';
+import { axisTimeTexts, momentText, spanText } from './time_text.js';
 
 const RERANK_MS = 10_000;
 const CROSSHAIR = 'host';
 const AXIS_WIDTH_PX = 64;
+const PADDING_RIGHT_PX = 6;
 const TIME_WIDTH_PX = 50;
 const LINE_PX = 1.5;
 const DENSE_PX = 4;
 const TIME_SPACE_PX = 70;
 // With a day before the time.
 const DAY_TIME_SPACE_PX = 100;
-const CHART_DAY_MS = 86_400_000;
 const OFF_MOUSE = () => null;
 
 export class Chart {
@@ -62,7 +62,7 @@ export class Chart {
 
   observe() {
     this.resizes = new ResizeObserver(() => {
-      this.widthPx = this.box.clientWidth - AXIS_WIDTH_PX;
+      this.measure();
       if (this.plot) this.plot.setSize({ width: this.box.clientWidth, height: this.box.clientHeight });
     });
     this.resizes.observe(this.box);
@@ -71,6 +71,11 @@ export class Chart {
       if (this.isVisible) this.wantsPaint();
     });
     this.visibility.observe(this.element);
+  }
+
+  // The width of the plotting area, known before uPlot has laid it out.
+  measure() {
+    this.widthPx = Math.max(0, this.box.clientWidth - AXIS_WIDTH_PX - PADDING_RIGHT_PX);
   }
 
   destroy() {
@@ -175,6 +180,7 @@ export class Chart {
     this.plot = null;
     this.legend.setLines(this.lines, this.lines.peak);
     if (this.lines.length === 0) return;
+    this.measure();
     const data = [[], ...this.lines.map(() => [])];
     this.plot = new this.uPlot(this.options(), data, this.box);
     this.plot.over.addEventListener('pointerenter', () => {
@@ -197,7 +203,7 @@ export class Chart {
       width: Math.max(100, this.box.clientWidth),
       height: Math.max(60, this.box.clientHeight),
       ms: 1,
-      padding: [8, 6, 0, 0],
+      padding: [8, PADDING_RIGHT_PX, 0, 0],
       legend: { show: false },
       cursor: {
         sync: { key: CROSSHAIR }, drag: { x: false, y: false, setScale: false }, y: false, points: { size: 5 },
@@ -205,13 +211,12 @@ export class Chart {
       },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 22, gap: 5, space: timeSpace, grid: { show: false }, values: timeLabels },
+        { ...axis, size: 22, gap: 5, space: TIME_SPACE_PX, grid: { show: false }, values: (plot, splits) => timeLabels(plot, splits, this.widthPx) },
         { ...axis, size: AXIS_WIDTH_PX, gap: 5, splits: (plot) => splitsUpTo(plot.scales.y.max), values: (_, splits) => axisTexts(splits, unit) },
       ],
       series: [{}, ...this.lines.map((line) => this.seriesOptions(line))],
       hooks: {
-        drawClear: [(plot) => this.view && drawBands(plot, this.window, this.view)],
-        drawAxes: [(plot) => this.window && drawSpreads(plot, this.lines, this.window)],
+        drawAxes: [(plot) => this.window && (drawBands(plot, this.window, this.view), drawSpreads(plot, this.lines, this.window))],
         draw: [(plot) => this.window && drawPeak(plot, this.lines.peak, this.window)],
         // Drawing places the cursor too; only a move is news.
         setCursor: [(plot) => plot.cursor.left !== this.cursorLeftPx && this.wantsPaint()],
@@ -291,13 +296,10 @@ function hasNeighbour(values, row, step) {
   return typeof values[at] === 'number';
 }
 
-function timeSpace(plot) {
+function timeLabels(plot, splits, widthPx) {
   const { min, max } = plot.scales.x;
-  return min !== null && max - min < CHART_DAY_MS && isSameDay(min, max) && !isSameDay(max, Date.now()) ? DAY_TIME_SPACE_PX : TIME_SPACE_PX;
-}
-
-function timeLabels(plot, splits) {
-  const hasSeconds = splits.length > 1 && splits[1] - splits[0] < 60_000;
-  const lastPx = plot.over.clientWidth - (hasSeconds ? TIME_WIDTH_PX : TIME_WIDTH_PX * 0.6) / 2;
-  return axisTimeTexts(splits, plot.posToVal(lastPx, 'x'));
+  const pxPerMs = Math.max(1, widthPx) / (max - min);
+  const stepMs = splits.length > 1 ? splits[1] - splits[0] : Infinity;
+  const textPx = stepMs < 60_000 ? TIME_WIDTH_PX : TIME_WIDTH_PX * 0.6;
+  return axisTimeTexts(splits, max - textPx / 2 / pxPerMs, stepMs * pxPerMs >= DAY_TIME_SPACE_PX);
 }

@@ -41,7 +41,7 @@ export class ChartLegend {
     mark.style.setProperty('--mark', line.isPeak ? 'var(--text)' : `var(--series-${line.color + 1})`);
     mark.style.setProperty('--mark-fill', `var(--fill-${line.color + 1})`);
     setData(mark, 'kind', line.isHatched ? 'hatch' : line.fill ? 'fill' : line.dash ? 'dash' : 'line');
-    const value = make('span', 'legend-value number', MISSING);
+    const value = make('span', `${line.isPeak ? 'peak-value' : 'legend-value'} number`, MISSING);
     item.append(mark, make('span', '', line.label), value);
     item.dataset.series = line.label;
     return { item, value, quantity: new Quantity(this.unit) };

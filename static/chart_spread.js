@@ -8,6 +8,7 @@ const BAND_ALPHA = 0.3;
 // What the line itself covers.
 const THIN_PX = 2;
 // So much above its neighbours a column is a spike; a light one, a pixel wide, would be lost.
+const SPIKE_WIDTH_PX = 3;
 const SPIKE_PX = 8;
 const SPIKE_RATIO = 1.5;
 const SPIKE_ALPHA = 0.75;
@@ -23,7 +24,7 @@ export function drawSpreads(plot, lines, window) {
       ctx.globalAlpha = BAND_ALPHA;
       for (const { left, right, top, bottom } of columns) if (bottom - top > THIN_PX) ctx.fillRect(left, top, right - left, bottom - top);
       ctx.globalAlpha = SPIKE_ALPHA;
-      columns.forEach((column, i) => isSpike(column, columns[i - 1], columns[i + 1], plot.bbox) && ctx.fillRect(column.left, column.top, column.right - column.left, column.bottom - column.top));
+      columns.forEach((column, i) => column.right - column.left <= SPIKE_WIDTH_PX && isSpike(column, columns[i - 1], columns[i + 1], plot.bbox) && ctx.fillRect(column.left, column.top, column.right - column.left, column.bottom - column.top));
     }
   });
 }

@@ -15,6 +15,7 @@ const SPAN_MS_MIN = 2_000;
 const SPAN_MS_MAX = 366 * DAY_MS;
 // So near to the right edge of a live chart the wheel means "less of now", not "this moment".
 const EDGE_SHARE = 0.97;
+const LIVE_SHARE = 0.02;
 
 export class TimeRange {
   // onChange(): what is seen has changed by somebody's hand.
@@ -113,9 +114,10 @@ export class TimeRange {
     this.set(this.isPast() ? this.last.spanMs : this.spanMs, null);
   }
 
-  // Whoever would see the future is live.
+  // Whoever arrives at now is live; now has moved on while one was away.
   place(toMs, spanMs) {
-    this.set(clampSpan(spanMs), toMs >= this.nowMs ? null : toMs);
+    const span = clampSpan(spanMs);
+    this.set(span, toMs >= this.nowMs - span * LIVE_SHARE ? null : toMs);
   }
 
   set(spanMs, toMs) {

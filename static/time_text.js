@@ -71,21 +71,22 @@ export function timeOfAddress(text) {
   return Number.isFinite(unixMs) ? unixMs : null;
 }
 
-// The texts below a time axis: as fine as its steps, the date where it changes, and at the first of them when all of it
-// was on another day than today. What would not fit before the right edge (`lastMs`) is left out rather than cut.
-export function axisTimeTexts(splitsMs, lastMs) {
-  const key = `${splitsMs[0]} ${splitsMs.at(-1)} ${splitsMs.length} ${splitsMs.filter((timeMs) => timeMs > lastMs).length}`;
-  if (key !== lastAxis.key) lastAxis = { key, texts: makeAxisTexts(splitsMs, lastMs) };
+// The texts below a time axis: as fine as its steps, the date where it changes, and, where there is room, at the first of
+// them when all of it was on another day than today. What would not fit before the right edge (`lastMs`) is left out rather
+// than cut.
+export function axisTimeTexts(splitsMs, lastMs, hasRoom) {
+  const key = `${splitsMs[0]} ${splitsMs.at(-1)} ${splitsMs.length} ${splitsMs.filter((timeMs) => timeMs > lastMs).length} ${hasRoom}`;
+  if (key !== lastAxis.key) lastAxis = { key, texts: makeAxisTexts(splitsMs, lastMs, hasRoom) };
   return lastAxis.texts;
 }
 
 // All charts of a page have the same axis.
 let lastAxis = { key: '', texts: [] };
 
-function makeAxisTexts(splitsMs, lastMs) {
-  const stepMs = splitsMs.length > 1 ? splitsMs[1] - splitsMs[0] : 1_000;
+function makeAxisTexts(splitsMs, lastMs, hasRoom) {
+  const stepMs = splitsMs.length > 1 ? splitsMs[1] - splitsMs[0] : 60_000;
   const midnights = splitsMs.filter((timeMs) => isMidnight(timeMs));
-  const isElsewhen = midnights.length === 0 && splitsMs.length > 0 && !isSameDay(splitsMs[0], Date.now());
+  const isElsewhen = hasRoom && midnights.length === 0 && splitsMs.length > 0 && !isSameDay(splitsMs[0], Date.now());
   return splitsMs.map((timeMs, i) => {
     if (timeMs > lastMs) return '';
     const unixMs = Math.round(timeMs);

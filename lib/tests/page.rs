@@ -8,6 +8,8 @@
 
 mod support;
 
+#[path = "page/history.rs"]
+mod history;
 #[path = "page/machine.rs"]
 mod machine;
 #[path = "page/running.rs"]
