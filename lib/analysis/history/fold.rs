@@ -122,17 +122,20 @@ impl<'a> Folder<'a> {
         for (number, class) in classes.iter().enumerate() {
             class_of.extend(class.columns.iter().map(|(key, _)| (key, number as u32)));
         }
-        // Another frame of the same second, with the same series, was kept in its place.
-        let before_kept = |key: &SeriesKey| {
-            let has = |before: &&Before| before.row.samples.layout.contains(key);
-            let mut with_key = folding.before.iter().rev().filter(has);
-            let Some(last) = with_key.next() else { return true };
-            let second = |before: &Before| floor(before.row.time_ms, u64::from(SECOND_MS));
-            last.kept && !with_key.any(|earlier| second(earlier) == second(last))
-        };
-        let first_before_kept = classes
-            .iter()
-            .map(|class| class.columns.first().is_none_or(|(key, _)| before_kept(key)));
+        let mut earlier: HashMap<&SeriesKey, (u64, bool)> = HashMap::new();
+        for Before { row, kept } in folding.before {
+            let second_ms = floor(row.time_ms, u64::from(SECOND_MS));
+            for key in &*row.samples.layout {
+                let last = earlier.insert(key, (second_ms, *kept));
+                // Another frame of the same second was kept in its place.
+                if last.is_some_and(|(last_ms, _)| last_ms == second_ms) {
+                    earlier.insert(key, (second_ms, false));
+                }
+            }
+        }
+        let before_kept = |key: &SeriesKey| earlier.get(key).is_none_or(|(_, kept)| *kept);
+        let first_before_kept =
+            classes.iter().map(|class| class.columns.iter().all(|(key, _)| before_kept(key)));
         let mut folder = Self {
             finer_ms: folding.finer.first().map_or(1, |segment| u64::from(segment.bucket_ms)),
             outputs: Vec::new(),

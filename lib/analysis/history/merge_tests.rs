@@ -52,6 +52,25 @@ fn merge_all(dice: &mut Dice, mut segments: Vec<Segment>) -> (Segment, u64) {
     }
 }
 
+/// Merges what there is so far with the next few, over and over.
+fn merge_in_order(dice: &mut Dice, segments: Vec<Segment>) -> (Segment, u64) {
+    let (mut whole, mut removed): (Option<Segment>, u64) = (None, 0);
+    let mut rest = segments.as_slice();
+    while !rest.is_empty() {
+        let (few, later) = rest.split_at(rest.len().min(1 + dice.below(4) as usize));
+        let all: Vec<&Segment> = few.iter().rev().chain(&whole).collect();
+        let (merged, gone) = merge(&all, &pool()).unwrap();
+        (whole, removed, rest) = (Some(merged), removed + gone, later);
+    }
+    (whole.unwrap(), removed)
+}
+
+fn shuffle(dice: &mut Dice, segments: &mut [Segment]) {
+    for at in 0..segments.len() {
+        segments.swap(at, dice.below(segments.len() as u64) as usize);
+    }
+}
+
 /// Readings of an instant.
 fn instants(cells: &Cells) -> Cells {
     let rate =
@@ -69,9 +88,14 @@ fn chunks_cut_anywhere_are_one_long_series() {
         // Where a clock steps, frames of other seconds stand between: that is the next test.
         let frames = rows(dice, pace, Fate { clock: false, ..ROUGH }, 500);
         let all = readings_of_rows(SESSION, &frames);
-        let (segments, thinned) = chunks(dice, &frames);
+        let (mut segments, thinned) = chunks(dice, &frames);
         assert_same_told(&segments, &all, &what);
-        let (merged, removed) = merge_all(dice, segments);
+        let (merged, removed) = if dice.one_in(2) {
+            merge_in_order(dice, segments)
+        } else {
+            shuffle(dice, &mut segments);
+            merge(&segments.iter().collect::<Vec<_>>(), &pool()).unwrap()
+        };
         let merged = [merged];
         let found = readings(&merged);
         assert_eq!(found, lowest(&all), "{what}");
@@ -95,7 +119,7 @@ fn what_comes_late_and_out_of_order_is_placed_where_it_belongs() {
         let dice = &mut Dice::new(seed);
         let pace = PACES[dice.below(5) as usize];
         let what = format!("seed {seed}, {pace:?}");
-        let mut frames = rows(dice, pace, Fate { resets: false, ..ROUGH }, 400);
+        let mut frames = rows(dice, pace, Fate { resets: false, comings: false, ..ROUGH }, 400);
         let all = readings_of_rows(SESSION, &frames);
         // A backlog in order, and some that come anywhere.
         let from = dice.below(300) as usize;
@@ -133,8 +157,8 @@ fn coarser_tiers_keep_every_frame() {
         let dice = &mut Dice::new(seed);
         let pace = PACES[dice.below(5) as usize];
         let what = format!("seed {seed}, {pace:?}");
-        let rows = rows(dice, pace, ROUGH, 300);
-        let (segments, _) = chunks(dice, &rows);
+        let frames = rows(dice, pace, ROUGH, 300);
+        let (segments, _) = chunks(dice, &frames);
         let roll_one = |segment: &Segment| roll(&[segment], &[], 10_000, &pool()).remove(0);
         let rolled: Vec<Segment> = segments.iter().map(roll_one).collect();
         let (merged, removed) = merge_all(dice, rolled.clone());
@@ -169,8 +193,8 @@ fn what_is_cut_is_all_there_and_goes_together_again() {
         let dice = &mut Dice::new(seed);
         let pace = PACES[dice.below(5) as usize];
         let what = format!("seed {seed}, {pace:?}");
-        let rows = rows(dice, pace, ROUGH, 300);
-        let (segments, _) = chunks(dice, &rows);
+        let frames = rows(dice, pace, ROUGH, 300);
+        let (segments, _) = chunks(dice, &frames);
         let (whole, _) = merge_all(dice, segments);
         let span_ms = [10_000, 60_000, 3_600_000][dice.below(3) as usize];
         let pieces = cut(whole.clone(), span_ms);

@@ -107,7 +107,8 @@ impl Machine {
         if fate.resets && dice.one_in(80) {
             self.counters[dice.below(4) as usize] = dice.below(1_000);
         }
-        if fate.resets && dice.one_in(300) {
+        // A step back of less than three seconds of idle time would be none.
+        if fate.resets && dice.one_in(100) && self.idle_us > 10_000_000 {
             (self.idle_us, self.busy_us) = (dice.below(1_000), dice.below(1_000));
         }
         if fate.comings && dice.one_in(60) {
