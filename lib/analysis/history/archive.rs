@@ -1,6 +1,6 @@
 //! What consumers, the writer and queries share of the past.
 
-use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,6 @@ use crate::analysis::rate::KeyPool;
 use crate::analysis::view::{HistoryState, HistoryStatus};
 use crate::base::counter::Count;
 use crate::bus::partition_of;
-use crate::metric::HostName;
 
 /// So much that waits wakes the writer before its time.
 const WAKE_BYTES: usize = 8 << 20;
@@ -27,6 +26,7 @@ const WAKE_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub(in crate::analysis) struct Archive {
     pub(super) store: Store,
+    pub(super) dir: PathBuf,
     pub(super) tiers: Tiers,
     /// Bytes the file may use; 0 for no limit.
     pub(super) bytes_max: u64,
@@ -53,6 +53,7 @@ struct Health {
 
 impl Archive {
     pub(super) fn new(
+        dir: &Path,
         (store, names, index): (Store, Names, Index),
         tiers: Tiers,
         bytes_max: u64,
@@ -61,6 +62,7 @@ impl Archive {
         let kept_ms = tiers.as_slice().iter().map(|tier| tier.keep_ms).collect();
         Self {
             store,
+            dir: dir.to_owned(),
             tiers,
             bytes_max,
             names,
@@ -173,11 +175,6 @@ impl Archive {
             bytes: self.counts.used_bytes.get(),
             bytes_max: self.bytes_max,
         }
-    }
-
-    /// Time of the newest frame on disk of every host.
-    pub(super) fn hosts(&self) -> HashMap<HostName, u64> {
-        self.index.seen()
     }
 
     /// Counters of the past and of its tables.

@@ -87,13 +87,6 @@ impl Index {
         here.map(|(host, entry)| (host.clone(), entry.clone())).collect()
     }
 
-    /// Newest frame on disk, by host.
-    pub(super) fn seen(&self) -> HashMap<HostName, u64> {
-        let table = self.lock();
-        let here = table.hosts.iter().filter(|(_, entry)| !entry.deleted);
-        here.map(|(host, entry)| (host.clone(), entry.seen_ms)).collect()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

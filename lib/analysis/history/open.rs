@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fold::Before;
+#[cfg(test)]
 use super::segment::Segment;
 use super::thin::{SECOND_MS, SessionRows, Thinned, thin};
 use crate::analysis::live::{Block, Row};
@@ -119,12 +120,14 @@ impl Open {
         session.before.clone_from(&session.lanes);
     }
 
+    #[cfg(test)]
     /// Seconds of frames, nearly: a frame of another second than the one that came before it of
     /// its session counts.
     pub(in crate::analysis) fn points(&self) -> usize {
         self.points
     }
 
+    #[cfg(test)]
     /// Memory of the frames.
     pub(in crate::analysis) fn bytes(&self) -> usize {
         self.bytes
@@ -135,6 +138,7 @@ impl Open {
         self.first.map(|(at, _)| at)
     }
 
+    #[cfg(test)]
     /// Offset of the first frame: from there the partition is to be read again after a crash.
     pub(in crate::analysis) fn first_offset(&self) -> Option<u64> {
         self.first.map(|(_, offset)| offset)
@@ -175,6 +179,7 @@ impl Open {
         }
     }
 
+    #[cfg(test)]
     /// What is open now, thinned: the whole work, which [`copy`](Self::copy) lets one do without
     /// the lock.
     pub(in crate::analysis) fn segments(&self, pool: &Arc<KeyPool>) -> Vec<Segment> {
@@ -287,6 +292,7 @@ impl Session {
 }
 
 impl Taken {
+    #[cfg(test)]
     /// Whether there is no frame.
     pub(in crate::analysis) fn is_empty(&self) -> bool {
         self.sealed.is_empty() && self.waiting.iter().all(|(_, rows)| rows.is_empty())

@@ -85,11 +85,6 @@ impl Pending {
         queue.bytes
     }
 
-    /// Nothing comes of a place that was kept.
-    pub(super) fn cancel(&self, ticket: &Ticket) {
-        self.lock().reserved.remove(&ticket.0);
-    }
-
     /// Everything that waits, in order.
     pub(super) fn all(&self) -> Vec<Arc<Closed>> {
         self.lock().waiting.clone()
@@ -169,14 +164,10 @@ mod tests {
     fn the_oldest_offset_is_held_from_the_reservation_to_the_disk() {
         let pending = Pending::default();
         let (first, second) = (pending.reserve(0, 5), pending.reserve(0, 9));
-        let other = pending.reserve(1, 1);
         assert_eq!(pending.first_offset_besides(0, &[]), Some(5));
         assert_eq!((pending.push(&first, closed("a", 0, 5)), pending.bytes()), (10, 10));
-        pending.cancel(&other);
-        assert_eq!(
-            (pending.first_offset_besides(0, &[]), pending.first_offset_besides(1, &[])),
-            (Some(5), None)
-        );
+        assert_eq!(pending.first_offset_besides(0, &[]), Some(5));
+        assert_eq!(pending.first_offset_besides(1, &[]), None);
         let all = pending.all();
         assert_eq!(pending.first_offset_besides(0, &all), Some(9));
         assert_eq!(pending.push(&second, closed("b", 0, 9)), 20);

@@ -52,7 +52,8 @@ impl Bytes for InMemory<'_> {
 /// What of a segment is to be read.
 enum Part<'a> {
     Whole,
-    Of(&'a Wanted),
+    /// If it has something of this time.
+    Of(&'a Wanted, (u64, u64)),
 }
 
 impl Archive {
@@ -68,11 +69,16 @@ impl Archive {
     ) -> Result<Option<Segment>, StoreError> {
         let mut name = |id: u32| -> Option<SeriesKey> { self.names.key(id) };
         let read = segment::Reader::open(bytes, &mut name).and_then(|reader| match part {
-            Part::Whole => reader.all(),
-            Part::Of(wanted) => reader.segment(|key| wanted.raw(key), |key| wanted.derived(key)),
+            Part::Whole => reader.all().map(Some),
+            Part::Of(wanted, (from_ms, to_ms)) => match reader.bounds_ms() {
+                Some((first_ms, last_ms)) if first_ms < *to_ms && last_ms >= *from_ms => {
+                    reader.segment(|key| wanted.raw(key), |key| wanted.derived(key)).map(Some)
+                }
+                _ => Ok(None),
+            },
         });
         match read {
-            Ok(segment) => Ok(Some(segment)),
+            Ok(segment) => Ok(segment),
             Err(ReadError::Source(error)) => Err(error),
             Err(damage) => {
                 self.counts.corrupt.increment();
@@ -97,7 +103,9 @@ impl Archive {
         let mut found = Vec::new();
         for closed in self.pending.of(host) {
             for segment in closed.segments.iter().filter(here) {
-                found.extend(self.read(&InMemory(&segment.bytes), &Part::Of(wanted))?);
+                found.extend(
+                    self.read(&InMemory(&segment.bytes), &Part::Of(wanted, (from_ms, to_ms)))?,
+                );
             }
         }
         Ok(found)
@@ -118,7 +126,7 @@ impl Archive {
         let handles = snapshot.segments(HostId(entry.id), tier.bucket(), time, tier.span_ms())?;
         let mut found = Vec::new();
         for handle in &handles {
-            found.extend(self.read(&OnDisk(handle), &Part::Of(wanted))?);
+            found.extend(self.read(&OnDisk(handle), &Part::Of(wanted, (from_ms, to_ms)))?);
         }
         Ok(found)
     }

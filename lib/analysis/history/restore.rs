@@ -134,8 +134,9 @@ impl OpenHistory {
             Lane::new(row.map(|row| row.resume), mark, row.map_or(0, |row| row.epoch), log_end)
         };
         let lanes = (0..partitions).map(lane).collect();
-        let HistoryConfig { tiers, bytes_max, .. } = self.config;
-        Archive::new((self.store, self.names, self.index), tiers, bytes_max, lanes)
+        let HistoryConfig { dir, tiers, bytes_max, .. } = self.config;
+        let parts = (self.store, self.names, self.index);
+        Archive::new(&dir, parts, tiers, bytes_max, lanes)
     }
 }
 

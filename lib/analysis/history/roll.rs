@@ -6,7 +6,8 @@
 //! weighted by time is the same to the last digits.
 //!
 //! A value that is made of several series (the sum over disks) needs their frames together:
-//! where one of them comes or goes, both frames around that are kept of all.
+//! where one of them comes or goes, both frames around that are kept of all. Without resets and
+//! such it is one frame a bucket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::metric::{SeriesKey, SessionId, Value};
 
 mod keep;
 
-use keep::Keeper;
+use keep::{Keeper, part_restless};
 
 /// Rolls segments of one tier, of any sessions of a host, up into buckets of `bucket_ms`, a
 /// multiple of theirs: one segment for each session.
@@ -55,7 +56,8 @@ fn roll_session(
     pool: &Arc<KeyPool>,
 ) -> Segment {
     let first = segments[0];
-    let table = unite(segments);
+    let mut table = unite(segments);
+    part_restless(&mut table);
     let before = frames_around(&table.frames, around);
     let kept = Keeper::new(&table, &before, u64::from(bucket_ms)).kept(pool);
     let folding = Folding {

@@ -24,8 +24,7 @@ mod layout;
 mod parts;
 
 pub(in crate::analysis) use decode::{Bytes, ReadError, Reader};
-pub(in crate::analysis) use encode::{EncodeError, encode};
-pub(in crate::analysis) use layout::{PARTS_MAX, VALUES_MAX};
+pub(in crate::analysis) use encode::encode;
 
 /// A stretch of one session in one tier.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,6 +17,7 @@ use super::lane::Lane;
 use super::logged;
 use super::names::NameRow;
 use super::pending::Closed;
+use super::request::Requests;
 use super::store::{Commit, DESCRIPTION, HostId, HostRow, PartitionRow, SegmentKey, StoreError};
 use super::tiers::Tiers;
 use super::upkeep::Upkeep;
@@ -49,6 +50,7 @@ pub(in crate::analysis) struct Writer {
     archive: Arc<Archive>,
     time: SteadyClock,
     upkeep: Upkeep,
+    requests: Requests,
     /// For each partition, when which offset was logged: the log reaches as far back as the live
     /// windows do.
     logged: Vec<VecDeque<(u64, Duration)>>,
@@ -89,6 +91,7 @@ impl Writer {
         let logged = archive.lanes.iter().map(|_| VecDeque::new()).collect();
         Self {
             upkeep: Upkeep::new(archive.clone()),
+            requests: Requests::new(&archive.dir),
             shared,
             archive,
             time,
@@ -112,6 +115,7 @@ impl Writer {
                 self.archive.stop();
                 return;
             }
+            self.requests.look(&self.archive);
             let until = self.time.now() + UPKEEP_TIME_MAX;
             while self.upkeep.turn(self.time.unix_ms(), &self.runs)
                 && self.time.now() < until
@@ -134,6 +138,9 @@ impl Writer {
         load.logs.retain(|(_, records)| !records.is_empty());
         if load.closed.is_empty() && load.logs.is_empty() && !archive.is_failing() {
             return;
+        }
+        if archive.is_failing() && !archive.store.expects_room() {
+            return self.put_back(load.logs);
         }
         load.names = archive.names.take_changed();
         let written = self.write(&mut load);
@@ -280,15 +287,19 @@ impl Writer {
         }
     }
 
+    fn put_back(&self, logs: Vec<(u32, Vec<StoredRecord>)>) {
+        for (partition, records) in logs {
+            if let Some(lane) = self.archive.lane(partition) {
+                lane.put_back(records);
+            }
+        }
+    }
+
     fn failed(&self, load: Load, error: &StoreError) {
         let archive = &self.archive;
         archive.counts.commit_failures.increment();
         archive.names.put_back(&load.names);
-        for (partition, records) in load.logs {
-            if let Some(lane) = archive.lane(partition) {
-                lane.put_back(records);
-            }
-        }
+        self.put_back(load.logs);
         if error.is_corrupt() {
             archive.begin_again(error, self.time.unix_ms());
             return;

@@ -163,11 +163,13 @@ impl<'a, B: Bytes + ?Sized> Reader<'a, B> {
         })
     }
 
+    #[cfg(test)]
     /// Whose stretch it is.
     pub(in crate::analysis) fn session(&self) -> SessionId {
         self.session
     }
 
+    #[cfg(test)]
     /// Width of a bucket of its tier.
     pub(in crate::analysis) fn bucket_ms(&self) -> u32 {
         self.bucket_ms
@@ -178,11 +180,13 @@ impl<'a, B: Bytes + ?Sized> Reader<'a, B> {
         self.bounds_ms
     }
 
+    #[cfg(test)]
     /// Series that were read, sorted.
     pub(in crate::analysis) fn readings(&self) -> impl Iterator<Item = &SeriesKey> {
         self.columns.iter().map(|entry| &entry.key)
     }
 
+    #[cfg(test)]
     /// Derived values that have extremes, sorted.
     pub(in crate::analysis) fn derived(&self) -> impl Iterator<Item = &SeriesKey> {
         self.extremes.iter().map(|entry| &entry.key)

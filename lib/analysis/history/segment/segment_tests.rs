@@ -295,7 +295,7 @@ fn forged_segments_are_errors_or_segments_and_nothing_else() {
             Ok(forged) => {
                 taken += 1;
                 let values = forged.columns.iter().map(|column| column.values.len()).sum::<usize>();
-                assert!(values <= VALUES_MAX, "seed {seed}");
+                assert!(values <= layout::VALUES_MAX, "seed {seed}");
             }
             Err(_) => refused += 1,
         }
@@ -323,6 +323,6 @@ fn what_could_not_be_read_is_not_written() {
     twice.columns.swap(0, 1);
     refuse(&twice, "out of order at s0000");
     let wide = usual(4_400, 3_600 / 900, dice);
-    let many = Segment { groups: vec![wide.groups[0].clone(); PARTS_MAX], ..wide };
+    let many = Segment { groups: vec![wide.groups[0].clone(); layout::PARTS_MAX], ..wide };
     refuse(&many, "parts");
 }

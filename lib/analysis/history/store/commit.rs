@@ -61,6 +61,7 @@ impl<'a> Commit<'a> {
         self.put_row(HOSTS, host.0, &row.to_bytes(), "the row of a host")
     }
 
+    #[cfg(test)]
     /// Removes the row of a host; its data go by [`Commit::delete_host_data`].
     ///
     /// # Errors

@@ -50,11 +50,9 @@ pub(in crate::analysis) use commit::Commit;
 pub(in crate::analysis) use counts::StoreCounts;
 pub(in crate::analysis) use error::StoreError;
 pub(in crate::analysis) use handle::SegmentHandle;
-pub(in crate::analysis) use log_parts::LogParts;
 pub(in crate::analysis) use rows::{HostRow, PartitionRow};
-pub(in crate::analysis) use snapshot::{Snapshot, Usage};
+pub(in crate::analysis) use snapshot::Snapshot;
 pub(in crate::analysis) use tables::{DESCRIPTION, HostId, SegmentKey};
-pub(in crate::analysis) use totals::TierUsage;
 
 use engine::Engine;
 use lock::DirLock;

@@ -191,7 +191,7 @@ impl Model {
         }
         for partition in 0..2 {
             let from = dice.below(self.log_end + 1);
-            let parts: LogParts = snapshot.log(partition, from).unwrap();
+            let parts = snapshot.log(partition, from).unwrap();
             let parts: Vec<_> = parts.collect::<Result<_, _>>().unwrap();
             let start = self.log.range((partition, 0)..=(partition, from)).next_back();
             let start = start.map_or(from, |(at, _)| at.1);

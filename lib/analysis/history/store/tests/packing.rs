@@ -51,7 +51,7 @@ fn pages_are_full_and_the_count_of_what_is_used_is_right() {
             let store = open(&dir);
             let hosts = 25;
             let given = fill(&store, (hosts, hours, chunks), len);
-            let usage: Usage = store.snapshot().unwrap().usage().unwrap();
+            let usage = store.snapshot().unwrap().usage().unwrap();
             drop(store);
             let tree = tree_bytes(&dir);
             // The newest segment of each host is alone in its first page.
@@ -61,7 +61,7 @@ fn pages_are_full_and_the_count_of_what_is_used_is_right() {
             let counted = usage.used_bytes as f64 / tree as f64;
             assert!((0.93..1.03).contains(&counted), "{len} bytes, {chunks} chunks: {counted:.4}");
             assert_eq!(usage.tiers.len(), 1);
-            let tier: TierUsage = usage.tiers[0].1;
+            let tier = usage.tiers[0].1;
             assert_eq!(tier.bytes, given);
             assert_eq!(usage.file_bytes, usage.used_bytes + usage.fragmented_bytes);
         }
