@@ -124,6 +124,7 @@ impl Iterator for LogParts {
             let mut pieces = 0;
             for row in table.range::<&LogBytes>(bounds).map_err(redb)? {
                 let (key, bytes) = row.map_err(redb)?;
+                tables::expect_within(key.value(), &from, &last)?;
                 let (_, offset, place) = tables::log_of(key.value());
                 match &mut part {
                     None => part = Some((offset, Vec::new())),

@@ -189,6 +189,7 @@ impl Snapshot {
             let mut rows = self.0.segments.range::<&SegmentBytes>(bounds).map_err(redb)?;
             let Some(row) = rows.next() else { return Ok(None) };
             let (bytes, piece) = row.map_err(redb)?;
+            tables::expect_within(bytes.value(), from, last)?;
             let (key, place) = SegmentKey::from_bytes(bytes.value());
             if place != 0 {
                 return Err(StoreError::corrupt(format!("{key} has no first piece")));
@@ -206,8 +207,9 @@ impl Snapshot {
         guarded(READING, || {
             let bounds = (from.as_ref(), Bound::Included(last));
             let row = self.0.segments.range::<&SegmentBytes>(bounds).map_err(redb)?.next();
-            let row = row.transpose().map_err(redb)?;
-            Ok(row.map(|(key, _)| SegmentKey::from_bytes(key.value()).0))
+            let Some((key, _)) = row.transpose().map_err(redb)? else { return Ok(None) };
+            tables::expect_within(key.value(), from, last)?;
+            Ok(Some(SegmentKey::from_bytes(key.value()).0))
         })
     }
 

@@ -4,6 +4,7 @@
 //! bytes is the order of the things and one scan finds what belongs together. Values are bytes.
 
 use std::fmt;
+use std::ops::{Bound, RangeBounds};
 
 use redb::{TableDefinition, WriteTransaction};
 
@@ -119,6 +120,23 @@ impl SegmentKey {
     }
 }
 
+/// That a key is where it was looked for. In a damaged file it may not be, and a scan that goes
+/// on from there would never end.
+///
+/// # Errors
+/// Corrupt.
+pub(super) fn expect_within<const N: usize>(
+    key: &[u8; N],
+    from: &Bound<[u8; N]>,
+    last: &[u8; N],
+) -> Result<(), StoreError> {
+    if (from.as_ref(), Bound::Included(last)).contains(key) {
+        Ok(())
+    } else {
+        Err(StoreError::corrupt("the keys of a table are not in their order"))
+    }
+}
+
 /// The key of an account.
 pub(super) fn account_bytes(host: HostId, session: u128) -> AccountBytes {
     let mut bytes = [0; size_of::<AccountBytes>()];
@@ -184,6 +202,11 @@ mod tests {
             assert_eq!(SegmentKey::from_bytes(&key.bytes(513)), (key, 513));
             let (first, last) = SegmentKey::of_host(key.host);
             assert!(first <= key.bytes(0) && key.bytes(u16::MAX) <= last);
+        }
+        let (from, last) = (Bound::Excluded(bytes[3]), bytes[9]);
+        for (place, key) in bytes.iter().enumerate() {
+            let within = expect_within(key, &from, &last).is_ok();
+            assert_eq!(within, (4..=9).contains(&place));
         }
         assert_eq!(account_of(&account_bytes(HostId(7), 1 << 100)), (HostId(7), 1 << 100));
         assert_eq!(log_of(&log_bytes(3, 1 << 40, 9)), (3, 1 << 40, 9));
