@@ -12,11 +12,14 @@ use crate::metric::SessionId;
 use crate::wire::json::SessionRecord;
 
 mod account;
+mod fold;
+mod keep;
 mod sets;
 
 pub(in crate::analysis) use account::BYE;
 pub(in crate::analysis) use account::Verdict;
 use account::{Account, Around};
+pub(in crate::analysis) use keep::LedgerRows;
 
 /// Open accounts of one host: a client that restarts every minute has an hour of them.
 pub(in crate::analysis) const SESSIONS_PER_HOST_MAX: usize = 64;
@@ -34,6 +37,8 @@ pub(in crate::analysis) struct HostLedger {
     /// The sum of the closed ones.
     folded: Ledger,
     folded_sessions: u64,
+    /// Closed since the store was last told; as many as are remembered.
+    newly_closed: Vec<SessionId>,
 }
 
 impl HostLedger {
@@ -72,6 +77,14 @@ impl HostLedger {
     /// Records of this host's partition were gone from the bus before they were read.
     pub(in crate::analysis) fn note_gap(&mut self) {
         self.sessions.iter_mut().for_each(|(_, account)| account.note_gap());
+    }
+
+    /// Of the frames of a session so many are not kept one by one.
+    pub(in crate::analysis) fn note_thinned(&mut self, session: SessionId, count: u64) {
+        let known = self.sessions.iter_mut().rfind(|(known, _)| *known == session);
+        if let Some((_, account)) = known {
+            account.note_thinned(count);
+        }
     }
 
     /// Every session, newest first.
@@ -139,6 +152,8 @@ impl HostLedger {
             self.closed.pop_front();
         }
         self.closed.push_back(session);
+        self.newly_closed.truncate(CLOSED_REMEMBERED_MAX - 1);
+        self.newly_closed.push(session);
     }
 }
 

@@ -11,8 +11,8 @@ use crate::analysis::rate::{Deriver, KeyPool, SERIES_PER_HOST_MAX, Step};
 use crate::analysis::view::{SUMMARY_COLUMNS, SummaryValues, Window};
 use crate::metric::{Frame, SeriesKey};
 
-mod bits;
-mod block;
+pub(in crate::analysis) mod bits;
+pub(in crate::analysis) mod block;
 mod column;
 mod ring;
 

@@ -48,7 +48,7 @@ pub(in crate::analysis) const BYE: &str = "bye";
 const SPOOLED: &str = "its client ended";
 
 /// Streams of one session whose word is remembered while anything is in doubt.
-const DOUBT_STREAMS_MAX: usize = 8;
+pub(super) const DOUBT_STREAMS_MAX: usize = 8;
 
 /// How long after a session was last heard of, while the host has a newer one, its frames may
 /// still be on their way: a client that restarts with a spool sends the old ones at once.
@@ -56,7 +56,7 @@ const REPLACED_GRACE: Duration = Duration::from_secs(60);
 
 /// How long a session that nobody replaced may be silent: a client keeps about an hour of frames
 /// in its buffer while it looks for a server.
-const SILENCE_MAX: Duration = Duration::from_secs(60 * 60);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// What became of a frame that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,27 +72,31 @@ pub(in crate::analysis) enum Verdict {
 /// The account of one session.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    stored: SeqRanges,
-    declared: SeqRanges,
-    settled: SeqRanges,
-    before: Before,
-    doubt: Doubt,
+    pub(super) stored: SeqRanges,
+    pub(super) declared: SeqRanges,
+    pub(super) settled: SeqRanges,
+    pub(super) before: Before,
+    pub(super) doubt: Doubt,
     /// Largest number heard of.
-    top: u64,
+    pub(super) top: u64,
     /// Numbers below it were folded into `folded` and are in no set any more.
-    floor: u64,
-    folded: Ledger,
-    doubled: u64,
-    ended: Option<String>,
+    pub(super) floor: u64,
+    pub(super) folded: Ledger,
+    pub(super) doubled: u64,
+    /// Stored frames that history does not keep one by one.
+    pub(super) thinned: u64,
+    pub(super) ended: Option<String>,
     /// Monotonic.
     pub(super) heard: Duration,
     /// Records of this host's partition were gone from the bus before they were read.
-    gap: bool,
+    pub(super) gap: bool,
+    /// Since the store was last told.
+    pub(super) changed: bool,
 }
 
 /// What was settled before analysis first heard of the session.
 #[derive(Debug)]
-enum Before {
+pub(super) enum Before {
     /// No session record yet: everything below the first frame seen.
     Open { first: Option<u64>, first_live: Option<u64> },
     /// As the session records told.
@@ -102,9 +106,9 @@ enum Before {
 /// Numbers of a session met in the middle of which the first record said nothing, and the streams
 /// whose word is known: server, and the first number on that stream.
 #[derive(Debug, Default)]
-struct Doubt {
-    numbers: SeqRanges,
-    streams: Vec<(Arc<str>, u64)>,
+pub(super) struct Doubt {
+    pub(super) numbers: SeqRanges,
+    pub(super) streams: Vec<(Arc<str>, u64)>,
 }
 
 /// What else is going on at the session's host.
@@ -135,6 +139,7 @@ impl Account {
     /// so that every larger number was published after it.
     pub(super) fn frame(&mut self, seq: u64, live: bool, now: Duration) -> Verdict {
         self.heard = self.heard.max(now);
+        self.changed = true;
         if seq < self.floor {
             return Verdict::TooLate;
         }
@@ -174,6 +179,7 @@ impl Account {
             ));
         }
         self.heard = self.heard.max(now);
+        self.changed = true;
         self.top = self.top.max(top);
         let mut settled = SeqRanges::new();
         settled.insert_range(below_first);
@@ -233,7 +239,13 @@ impl Account {
 
     /// Records of this host's partition are gone: what turns out missing has a likely reason.
     pub(super) fn note_gap(&mut self) {
-        self.gap = true;
+        (self.gap, self.changed) = (true, true);
+    }
+
+    /// Frames that history does not keep one by one.
+    pub(super) fn note_thinned(&mut self, count: u64) {
+        self.thinned += count;
+        self.changed |= count > 0;
     }
 
     /// Whether the session is over, as far as anybody can tell.
@@ -288,6 +300,7 @@ impl Account {
             missing: unaccounted.count() + lost,
             waiting: unsettled.count() - lost,
             doubled: self.doubled,
+            thinned: self.thinned,
             tails_unknown: u64::from(self.tail_unknown(given_up).is_some()),
             ..Ledger::default()
         };
@@ -353,48 +366,5 @@ impl Account {
             Some(reason) if self.said_goodbye() || reason.starts_with(SPOOLED) => None,
             ended => ended.or(given_up),
         }
-    }
-
-    /// Keeps every set under its bound: what lies lowest is counted once and for all.
-    fn bound(&mut self) {
-        let before = match &self.before {
-            Before::Known(set) => set.as_slice(),
-            Before::Open { .. } => &[],
-        };
-        let sets = [&self.stored, &self.declared, &self.settled].map(SeqRanges::as_slice);
-        let longest = sets.into_iter().fold(before, |a, b| if b.len() > a.len() { b } else { a });
-        if longest.len() > LEDGER_RANGES_MAX {
-            // Half of it, so that this does not happen with every frame.
-            let middle = longest[longest.len() / 2].0;
-            self.fold_below(middle);
-        }
-    }
-
-    fn fold_below(&mut self, floor: u64) {
-        let lower = Self {
-            stored: sets::below(&self.stored, floor),
-            declared: sets::below(&self.declared, floor),
-            settled: sets::below(&self.settled, floor),
-            before: Before::Known(match &self.before {
-                Before::Known(before) => sets::below(before, floor),
-                Before::Open { first, .. } => {
-                    sets::single((1, first.unwrap_or(1).saturating_sub(1).min(floor - 1)))
-                }
-            }),
-            top: self.top.min(floor - 1),
-            floor: self.floor,
-            ..Self::default()
-        };
-        // Whatever still waits down there is given up with the rest.
-        let around = Around { now: SILENCE_MAX, replaced: true };
-        super::add(&mut self.folded, &lower.tally(around).ledger);
-        self.floor = floor;
-        for set in [&mut self.stored, &mut self.declared, &mut self.settled] {
-            *set = sets::from(set, floor);
-        }
-        if let Before::Known(before) = &mut self.before {
-            *before = sets::from(before, floor);
-        }
-        self.doubt.numbers = sets::from(&self.doubt.numbers, floor);
     }
 }

@@ -3,27 +3,27 @@
 /// The bytes of a block, read from the front. Past the end it gives zeros: a block is only ever
 /// read by the process that wrote it, so that an error would have nowhere to go.
 #[derive(Debug, Clone)]
-pub(super) struct Source<'a> {
+pub(in crate::analysis) struct Source<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::analysis) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    pub(super) fn byte(&mut self) -> u8 {
+    pub(in crate::analysis) fn byte(&mut self) -> u8 {
         self.take(1).first().copied().unwrap_or_default()
     }
 
-    pub(super) fn take(&mut self, count: usize) -> &'a [u8] {
+    pub(in crate::analysis) fn take(&mut self, count: usize) -> &'a [u8] {
         let (head, rest) = self.bytes.split_at(count.min(self.bytes.len()));
         self.bytes = rest;
         head
     }
 
     /// LEB128, seven bits a byte.
-    pub(super) fn varint(&mut self) -> u64 {
+    pub(in crate::analysis) fn varint(&mut self) -> u64 {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte();
@@ -36,7 +36,12 @@ impl<'a> Source<'a> {
     }
 
     /// `count` numbers of `width` bits.
-    pub(super) fn unpack(&mut self, count: usize, width: u32, mut each: impl FnMut(u64)) {
+    pub(in crate::analysis) fn unpack(
+        &mut self,
+        count: usize,
+        width: u32,
+        mut each: impl FnMut(u64),
+    ) {
         let bytes = self.take(packed_len(count, width));
         let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
         for at in 0..count {
@@ -52,7 +57,7 @@ impl<'a> Source<'a> {
 }
 
 /// Appends in LEB128.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::analysis) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -61,12 +66,12 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// How many bytes [`put_varint`] takes.
-pub(super) fn varint_len(value: u64) -> usize {
+pub(in crate::analysis) fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 /// Appends numbers of at most `width` bits each.
-pub(super) fn put_packed(out: &mut Vec<u8>, values: &[u64], width: u32) {
+pub(in crate::analysis) fn put_packed(out: &mut Vec<u8>, values: &[u64], width: u32) {
     let (mut pending, mut filled) = (0_u128, 0);
     for value in values {
         pending |= u128::from(*value) << filled;
@@ -83,17 +88,17 @@ pub(super) fn put_packed(out: &mut Vec<u8>, values: &[u64], width: u32) {
 }
 
 /// How many bytes `count` numbers of `width` bits take.
-pub(super) fn packed_len(count: usize, width: u32) -> usize {
+pub(in crate::analysis) fn packed_len(count: usize, width: u32) -> usize {
     (count * width as usize).div_ceil(8)
 }
 
 /// Small numbers of either sign become small ones without.
-pub(super) fn zigzag(value: i64) -> u64 {
+pub(in crate::analysis) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
 /// Back from [`zigzag`].
-pub(super) fn unzigzag(value: u64) -> i64 {
+pub(in crate::analysis) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
