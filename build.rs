@@ -123,7 +123,8 @@ fn append_module(
                 return Err(wrong("export before a const, function or class").into());
             }
             writeln!(body, "{declared}")?;
-        } else {
+        } else if !line.trim_start().starts_with("//") {
+            // Comments are for readers of the source: prose, and so a fifth of the bytes.
             writeln!(body, "{line}")?;
         }
     }

@@ -16,7 +16,7 @@ import { COLUMN, silentAfterMs } from './store.js';
 const REDRAW_MS_MIN = 100;
 const REDRAW_IDLE_MS = 1_000;
 // So long after a zoom the ends of the value axes follow it.
-const MOVED_FOR_MS = 2_000;
+const MOVED_FOR_MS = 5_000;
 // A wheel or a key held down makes a step at least this often.
 const MOVING_FOR_MS = 150;
 // Building a chart takes some milliseconds; a few per frame keep the page answering.
