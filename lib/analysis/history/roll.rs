@@ -6,7 +6,8 @@
 //! weighted by time is the same to the last digits.
 //!
 //! A value that is made of several series (the sum over disks) needs their frames together:
-//! where one of them comes or goes, both frames around that are kept of all.
+//! where one of them comes or goes, both frames around that are kept of all. Without resets and
+//! such it is one frame a bucket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::metric::{SeriesKey, SessionId, Value};
 
 mod keep;
 
-use keep::Keeper;
+use keep::{Keeper, part_restless};
 
 /// Rolls segments of one tier, of any sessions of a host, up into buckets of `bucket_ms`, a
 /// multiple of theirs: one segment for each session.
@@ -55,7 +56,8 @@ fn roll_session(
     pool: &Arc<KeyPool>,
 ) -> Segment {
     let first = segments[0];
-    let table = unite(segments);
+    let mut table = unite(segments);
+    part_restless(&mut table);
     let before = frames_around(&table.frames, around);
     let kept = Keeper::new(&table, &before, u64::from(bucket_ms)).kept(pool);
     let folding = Folding {
@@ -71,6 +73,9 @@ fn roll_session(
     assemble::segment(first.session, bucket_ms, table, &kept, ranges).0
 }
 
+/// What was read in a frame.
+type Readings = Vec<(SeriesKey, Value)>;
+
 /// The frames of other segments that those of a table follow: of each group the last one before,
 /// and all that lie between the table's.
 fn frames_around(frames: &Group, around: &[&Segment]) -> Vec<Before> {
@@ -78,7 +83,7 @@ fn frames_around(frames: &Group, around: &[&Segment]) -> Vec<Before> {
         return Vec::new();
     }
     let (first, last) = (frames.order(0), frames.order(frames.len() - 1));
-    let mut found: BTreeMap<(u64, u64), (u64, Vec<(SeriesKey, Value)>)> = BTreeMap::new();
+    let mut found: BTreeMap<(u64, u64), (u64, Readings)> = BTreeMap::new();
     for segment in around {
         for (number, group) in segment.groups.iter().enumerate() {
             let orders = || (0..group.len()).map(|at| (at, group.order(at)));
@@ -93,7 +98,7 @@ fn frames_around(frames: &Group, around: &[&Segment]) -> Vec<Before> {
         }
     }
     found.retain(|order, _| frames.find(*order).is_err());
-    let row = |((elapsed_us, seq), (time_ms, readings)): ((u64, u64), (u64, Vec<_>))| Before {
+    let row = |((elapsed_us, seq), (time_ms, readings)): ((u64, u64), (u64, Readings))| Before {
         row: Row {
             seq,
             elapsed_us,

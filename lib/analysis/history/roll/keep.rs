@@ -8,6 +8,11 @@ use crate::analysis::history::table::{Class, Table};
 use crate::analysis::rate::{KeyPool, Plan, is_reset};
 use crate::metric::{SeriesKey, Value};
 
+/// Resets in one span that everything sampled together bears: a machine has a few of them in a bad
+/// day. What goes back more often is no counter, whatever its name says, and has its frames for
+/// itself.
+const RESETS_SHARED_MAX: usize = 8;
+
 /// Decides which frames stay.
 pub(super) struct Keeper<'a> {
     table: &'a Table,
@@ -59,10 +64,8 @@ impl<'a> Keeper<'a> {
             }
         }
         for (key, values) in &class.columns {
-            for (place, pair) in values.windows(2).enumerate() {
-                if is_less(pair[1], pair[0]) && is_reset(key, pair[0], pair[1]) {
-                    (kept[place], kept[place + 1]) = (true, true);
-                }
+            for place in resets(key, values) {
+                (kept[place], kept[place + 1]) = (true, true);
             }
         }
         if self.begins(class) {
@@ -160,6 +163,34 @@ impl<'a> Keeper<'a> {
         shared.dedup();
         shared
     }
+}
+
+/// Gives series that are reset all the time a class of their own, with those of the same name.
+pub(super) fn part_restless(table: &mut Table) {
+    let mut parted: Vec<Class> = Vec::new();
+    for class in &mut table.classes {
+        let restless: HashSet<String> = class
+            .columns
+            .iter()
+            .filter(|(key, values)| resets(key, values).nth(RESETS_SHARED_MAX).is_some())
+            .map(|(key, _)| key.name().to_owned())
+            .collect();
+        for name in restless {
+            let (of_name, rest): (Vec<_>, Vec<_>) =
+                class.columns.drain(..).partition(|(key, _)| key.name() == name);
+            class.columns = rest;
+            parted.push(Class { columns: of_name, at: class.at.clone(), from: class.from.clone() });
+        }
+    }
+    table.classes.retain(|class| !class.columns.is_empty());
+    table.classes.append(&mut parted);
+}
+
+/// Places of the readings after which a counter is reset.
+fn resets<'a>(key: &'a SeriesKey, values: &'a [Value]) -> impl Iterator<Item = usize> + 'a {
+    let pairs = values.windows(2).enumerate();
+    let back = pairs.filter(|(_, pair)| is_less(pair[1], pair[0]));
+    back.filter(|(_, pair)| is_reset(key, pair[0], pair[1])).map(|(place, _)| place)
 }
 
 /// Lists that have a class in common become one.
