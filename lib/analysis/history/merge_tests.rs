@@ -170,6 +170,8 @@ fn coarser_tiers_keep_every_frame() {
             let whole = found.min <= cell.min && found.max >= cell.max && found.count >= cell.count;
             assert!(whole, "{what}: {key:?} is {found:?}, was {cell:?}");
         }
+        let (twice, _) = merge(&[&merged[0], &merged[0]], &pool()).unwrap();
+        assert_eq!(readings(&[twice]), readings(&merged), "{what}");
         assert_eq!(merge(&[], &pool()), None);
         assert_eq!(merge(&[&merged[0]], &pool()), Some((merged[0].clone(), 0)));
     }

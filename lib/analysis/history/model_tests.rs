@@ -265,8 +265,7 @@ impl Cell {
 
 /// Derives every value of some samples and puts them into buckets.
 pub(super) fn derived(readings: &Readings, bucket_ms: u64) -> Cells {
-    let mut frames: BTreeMap<(SessionId, u64, u64), (u64, Vec<(SeriesKey, Value)>)> =
-        BTreeMap::new();
+    let mut frames: BTreeMap<_, (u64, Vec<(SeriesKey, Value)>)> = BTreeMap::new();
     for ((session, key, seq), (time_ms, elapsed_us, value)) in readings {
         let frame = frames.entry((*session, *elapsed_us, *seq)).or_default();
         frame.0 = *time_ms;

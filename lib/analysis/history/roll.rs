@@ -73,6 +73,9 @@ fn roll_session(
     assemble::segment(first.session, bucket_ms, table, &kept, ranges).0
 }
 
+/// What was read in a frame.
+type Readings = Vec<(SeriesKey, Value)>;
+
 /// The frames of other segments that those of a table follow: of each group the last one before,
 /// and all that lie between the table's.
 fn frames_around(frames: &Group, around: &[&Segment]) -> Vec<Before> {
@@ -80,7 +83,7 @@ fn frames_around(frames: &Group, around: &[&Segment]) -> Vec<Before> {
         return Vec::new();
     }
     let (first, last) = (frames.order(0), frames.order(frames.len() - 1));
-    let mut found: BTreeMap<(u64, u64), (u64, Vec<(SeriesKey, Value)>)> = BTreeMap::new();
+    let mut found: BTreeMap<(u64, u64), (u64, Readings)> = BTreeMap::new();
     for segment in around {
         for (number, group) in segment.groups.iter().enumerate() {
             let orders = || (0..group.len()).map(|at| (at, group.order(at)));
@@ -95,7 +98,7 @@ fn frames_around(frames: &Group, around: &[&Segment]) -> Vec<Before> {
         }
     }
     found.retain(|order, _| frames.find(*order).is_err());
-    let row = |((elapsed_us, seq), (time_ms, readings)): ((u64, u64), (u64, Vec<_>))| Before {
+    let row = |((elapsed_us, seq), (time_ms, readings)): ((u64, u64), (u64, Readings))| Before {
         row: Row {
             seq,
             elapsed_us,

@@ -9,6 +9,9 @@ use crate::metric::{SeriesKey, Value};
 /// Where a class of united segments comes from: segments and groups.
 type Sources = Vec<(u32, u32)>;
 
+/// A series with its columns, one for each of its sources.
+type Pieces<'a> = (&'a SeriesKey, Vec<&'a [Value]>);
+
 /// Unites segments of one session: frames by their number, each once. A reading that stands in
 /// several segments is taken from the first.
 pub(in crate::analysis) fn unite(segments: &[&Segment]) -> Table {
@@ -33,10 +36,7 @@ pub(in crate::analysis) fn unite(segments: &[&Segment]) -> Table {
     let mut classes: Vec<Class> = Vec::new();
     for (sources, series) in by_sources(segments) {
         let joint = Joint::of(&sources, &places);
-        let columns = series.into_iter().map(|(key, columns)| {
-            let values: Vec<&[Value]> = columns.iter().map(|column| &***column).collect();
-            (key.clone(), joint.take(&values))
-        });
+        let columns = series.into_iter().map(|(key, pieces)| (key.clone(), joint.take(&pieces)));
         // Two histories of segments may come to the same frames.
         let fresh = classes.len();
         let at = *by_frames.entry((joint.at.clone(), joint.from.clone())).or_insert(fresh);
@@ -50,30 +50,27 @@ pub(in crate::analysis) fn unite(segments: &[&Segment]) -> Table {
 }
 
 /// Series by the groups they stand in: those of the same groups have the same frames.
-#[expect(clippy::type_complexity, reason = "named once, taken apart at once")]
-fn by_sources<'a>(
-    segments: &[&'a Segment],
-) -> Vec<(Sources, Vec<(&'a SeriesKey, Vec<&'a Vec<Value>>)>)> {
+fn by_sources<'a>(segments: &[&'a Segment]) -> Vec<(Sources, Vec<Pieces<'a>>)> {
     let mut series: HashMap<&SeriesKey, usize> = HashMap::new();
-    let mut found: Vec<(&SeriesKey, Sources, Vec<&Vec<Value>>)> = Vec::new();
+    let mut found: Vec<(Sources, Pieces<'a>)> = Vec::new();
     for (number, segment) in segments.iter().enumerate() {
         for column in &segment.columns {
             let at = *series.entry(&column.key).or_insert_with(|| {
-                found.push((&column.key, Vec::new(), Vec::new()));
+                found.push((Vec::new(), (&column.key, Vec::new())));
                 found.len() - 1
             });
-            found[at].1.push((number as u32, column.group as u32));
-            found[at].2.push(&column.values);
+            found[at].0.push((number as u32, column.group as u32));
+            found[at].1.1.push(&column.values);
         }
     }
     let mut places: HashMap<Sources, usize> = HashMap::new();
-    let mut all: Vec<(Sources, Vec<(&SeriesKey, Vec<&Vec<Value>>)>)> = Vec::new();
-    for (key, sources, columns) in found {
+    let mut all: Vec<(Sources, Vec<Pieces<'a>>)> = Vec::new();
+    for (sources, pieces) in found {
         let at = *places.entry(sources).or_insert_with_key(|sources| {
             all.push((sources.clone(), Vec::new()));
             all.len() - 1
         });
-        all[at].1.push((key, columns));
+        all[at].1.push(pieces);
     }
     all
 }
