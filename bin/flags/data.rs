@@ -3,12 +3,13 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use realtime_monitor::analysis::history::{self, HistoryConfig, OpenHistory, Tiers};
+use realtime_monitor::analysis::history::{self, HistoryConfig, OpenHistory, Tiers, WRITE_AFTER};
 use realtime_monitor::base::clock::SharedClock;
-use realtime_monitor::base::quantity::parse_bytes;
+use realtime_monitor::base::quantity::{format_duration, parse_bytes, parse_duration};
 
 /// The past inside the directory for state.
 const HISTORY: &str = "history";
@@ -42,6 +43,17 @@ pub(crate) struct DataFlags {
         value_parser = parse_bytes
     )]
     history_max: u64,
+
+    /// How long what was read may wait in memory before it is written: what a crash makes it read
+    /// again. Shorter writes more, 5m at most
+    #[arg(
+        long,
+        env = "MONITOR_WRITE_AFTER",
+        value_name = "TIME",
+        default_value = "5m",
+        value_parser = write_after
+    )]
+    write_after: Duration,
 }
 
 impl DataFlags {
@@ -60,9 +72,21 @@ impl DataFlags {
         };
         let dir = history_dir(data);
         make(&dir)?;
-        let config =
-            HistoryConfig { dir, tiers: self.keep.clone(), bytes_max: self.history_max, logs_bus };
+        let config = HistoryConfig {
+            dir,
+            tiers: self.keep.clone(),
+            bytes_max: self.history_max,
+            write_after: self.write_after,
+            logs_bus,
+        };
         Ok(Some(history::open(config, clock.wall_ms())?))
+    }
+}
+
+fn write_after(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        time if (Duration::from_millis(100)..=WRITE_AFTER).contains(&time) => Ok(time),
+        _ => Err(format!("'{text}': expected 100ms to {}", format_duration(WRITE_AFTER))),
     }
 }
 

@@ -30,6 +30,8 @@ pub(in crate::analysis) struct Archive {
     pub(super) tiers: Tiers,
     /// Bytes the file may use; 0 for no limit.
     pub(super) bytes_max: u64,
+    /// How long frames may wait in memory.
+    pub(super) write_after: Duration,
     pub(super) names: Names,
     pub(super) index: Index,
     pub(super) lanes: Vec<Lane>,
@@ -55,8 +57,7 @@ impl Archive {
     pub(super) fn new(
         dir: &Path,
         (store, names, index): (Store, Names, Index),
-        tiers: Tiers,
-        bytes_max: u64,
+        (tiers, bytes_max, write_after): (Tiers, u64, Duration),
         lanes: Vec<Lane>,
     ) -> Self {
         let kept_ms = tiers.as_slice().iter().map(|tier| tier.keep_ms).collect();
@@ -65,6 +66,7 @@ impl Archive {
             dir: dir.to_owned(),
             tiers,
             bytes_max,
+            write_after,
             names,
             index,
             lanes,

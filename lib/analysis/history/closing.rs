@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::archive::Archive;
-use super::open::{CHUNK_AGE_MAX, Taken};
+use super::open::Taken;
 use super::pending::{Closed, Encoded};
 use super::segment::{self, Segment};
 use super::{merge, roll, thin};
@@ -25,7 +25,7 @@ impl Archive {
     /// Whether a host's chunk is to be closed.
     pub(in crate::analysis) fn is_due(&self, host: &Host, now: Duration) -> bool {
         let track = &host.lock().track;
-        let old = track.pinned.is_some_and(|(_, at)| now.saturating_sub(at) >= CHUNK_AGE_MAX);
+        let old = track.pinned.is_some_and(|(_, at)| now.saturating_sub(at) >= self.write_after);
         old || track.open.is_due(now)
     }
 

@@ -69,7 +69,7 @@ pub(in crate::analysis) use lane::{Checkpoint, Lane};
 pub use maintain::{BackupError, Report, backup, check};
 pub(in crate::analysis) use reading::Reading;
 pub(in crate::analysis) use restore::Recalled;
-pub use restore::{HistoryConfig, OpenError, OpenHistory, open};
+pub use restore::{HistoryConfig, OpenError, OpenHistory, WRITE_AFTER, open};
 pub use tiers::{Tier, Tiers};
 pub(in crate::analysis) use track::{Seen, Track};
 pub(in crate::analysis) use writer::Writer;

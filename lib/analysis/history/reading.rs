@@ -211,11 +211,15 @@ impl Past for Reading {
         let Some((archive, at, tier)) = self.tier(bucket_ms) else { return Ok(Vec::new()) };
         // In this order: what moves on meanwhile is found twice, and counted once.
         let mut found = if at == 0 { self.open(host) } else { Vec::new() };
-        let stored =
-            archive.waiting(host, bucket_ms, (from_ms, to_ms), wanted).and_then(|waiting| {
-                found.extend(waiting);
-                archive.on_disk(host, tier, (from_ms, to_ms), wanted)
-            });
+        let time = (from_ms, to_ms);
+        let stored = archive.waiting(host, bucket_ms, time, wanted).and_then(|waiting| {
+            found.extend(waiting);
+            match archive.on_disk(host, tier, time, wanted) {
+                // The file was opened anew under it.
+                Err(error) if error.is_stale() => archive.on_disk(host, tier, time, wanted),
+                read => read,
+            }
+        });
         found.extend(stored.map_err(|error| QueryError::Store(error.to_string()))?);
         Ok(found)
     }

@@ -10,6 +10,7 @@ use super::index::{Entry, Index};
 use super::lane::{Checkpoint, Lane};
 use super::logged::Log;
 use super::names::Names;
+use super::open::CHUNK_AGE_MAX;
 use super::store::{DESCRIPTION, HostId, PartitionRow, Snapshot, Store, StoreError};
 use super::tiers::{Tier, Tiers};
 use super::track::Track;
@@ -18,6 +19,10 @@ use crate::analysis::ledger::HostLedger;
 use crate::bus::Reader;
 use crate::metric::{HostName, SessionId};
 use crate::wire::json::{Record, RecordDecoder, SessionRecord};
+
+/// How long frames wait in memory before they are written, and so what a crash makes analysis read
+/// again: the longer, the fewer bytes a sample takes until an hour is whole.
+pub const WRITE_AFTER: Duration = CHUNK_AGE_MAX;
 
 /// What a program says about the past it is to keep.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct HistoryConfig {
     pub tiers: Tiers,
     /// Bytes that it may use on disk; 0 for no limit.
     pub bytes_max: u64,
+    /// How long frames may wait in memory before they are written; [`WRITE_AFTER`].
+    pub write_after: Duration,
     /// The bus keeps nothing: what is not in the past yet is to be logged here.
     pub logs_bus: bool,
 }
@@ -126,17 +133,22 @@ impl OpenHistory {
 
     /// Begins to use it.
     pub(in crate::analysis) fn begin(self, partitions: u32) -> Archive {
+        // With another number of partitions hosts are elsewhere, and offsets mean something else.
+        let is_same = self.partitions.len() == partitions as usize;
+        let epochs = self.partitions.values().map(|row| row.epoch);
+        let next_epoch = epochs.max().map_or(0, |epoch| epoch + 1);
         let lane = |at: u32| {
-            let row = self.partitions.get(&at);
+            let row = self.partitions.get(&at).filter(|_| is_same);
+            let epoch = row.map_or(next_epoch, |row| row.epoch);
             let mark = row.and_then(|row| row.checkpoint);
             let mark = mark.map(|(offset, crc)| Checkpoint { offset, crc });
             let log_end = self.config.logs_bus.then(|| row.map_or(0, |row| row.log_end));
-            Lane::new(row.map(|row| row.resume), mark, row.map_or(0, |row| row.epoch), log_end)
+            Lane::new(row.map(|row| row.resume), mark, epoch, log_end)
         };
         let lanes = (0..partitions).map(lane).collect();
-        let HistoryConfig { dir, tiers, bytes_max, .. } = self.config;
+        let HistoryConfig { dir, tiers, bytes_max, write_after, .. } = self.config;
         let parts = (self.store, self.names, self.index);
-        Archive::new(&dir, parts, tiers, bytes_max, lanes)
+        Archive::new(&dir, parts, (tiers, bytes_max, write_after), lanes)
     }
 }
 

@@ -193,7 +193,7 @@ impl Upkeep {
     fn merged(&self, here: &[SegmentHandle]) -> Result<Work, StoreError> {
         let mut sessions: BTreeMap<SessionId, Vec<(SegmentKey, Segment)>> = BTreeMap::new();
         for handle in here {
-            for segment in self.archive.whole(handle)? {
+            if let Some(segment) = self.archive.whole(handle)? {
                 sessions.entry(segment.session).or_default().push((handle.key(), segment));
             }
         }

@@ -104,7 +104,8 @@ impl Writer {
     /// Commits until it is time to stop, and once more then.
     pub(in crate::analysis) fn run(mut self, stop: &Stop) {
         loop {
-            let due = self.time.clock.at(self.time.now() + COMMIT_INTERVAL);
+            let interval = COMMIT_INTERVAL.min(self.archive.write_after);
+            let due = self.time.clock.at(self.time.now() + interval);
             select! {
                 recv(due) -> _ => {}
                 recv(self.archive.bell()) -> _ => {}

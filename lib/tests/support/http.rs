@@ -16,10 +16,16 @@ pub struct Answer {
 
 /// One GET on a connection of its own; an error in words when there is no whole answer.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
+    request(address, "GET", path)
+}
+
+/// The same with any method.
+pub fn request(address: SocketAddr, method: &str, path: &str) -> Result<Answer, String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(|error| format!("write: {error}"))?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(|error| format!("read: {error}"))?;
