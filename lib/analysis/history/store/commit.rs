@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 
 use redb::{Key, Table, TableDefinition, WriteTransaction};
 
-use super::engine::guarded;
+use super::engine::{self, guarded};
 use super::error::StoreError;
 use super::rows::{self, HostRow, PartitionRow};
 use super::tables::{self, ACCOUNTS, HOSTS, HostId, META, META_TOTALS, PARTITIONS, SERIES};
@@ -19,7 +19,15 @@ pub(super) const ROW_BYTES_MAX: usize = 1 << 20;
 
 const WRITING: &str = "writing the history";
 
+/// Most bytes put that a transaction keeps in memory until it commits: redb buffers half of its
+/// cache, pages that are changed again included. What goes beyond is written twice.
+const LARGE_BYTES: usize = engine::CACHE_BYTES / 4;
+
 /// One transaction. What is not committed has not happened; dropping it drops it all.
+///
+/// Beside what is put, each one writes about 33 KB and 128 KB for every GiB of the file (the map
+/// of free pages, which makes opening quick), and forces the disk twice: better few with much than
+/// many with little, up to where it [`is_large`](Commit::is_large).
 ///
 /// There is one at a time: a thread that begins a second one before the first is gone waits for
 /// itself.
@@ -30,8 +38,10 @@ pub(in crate::analysis) struct Commit<'a> {
     txn: Option<WriteTransaction>,
     /// Loaded when the first segment comes or goes.
     pub(super) totals: Option<Totals>,
+    /// Bytes put.
+    put_bytes: usize,
     /// Something was refused, so none of it may be committed.
-    pub(super) broken: bool,
+    broken: bool,
 }
 
 impl fmt::Debug for Commit<'_> {
@@ -46,7 +56,28 @@ impl<'a> Commit<'a> {
         writer: MutexGuard<'a, Writer>,
         txn: WriteTransaction,
     ) -> Self {
-        Self { store, writer, txn: Some(txn), totals: None, broken: false }
+        Self { store, writer, txn: Some(txn), totals: None, put_bytes: 0, broken: false }
+    }
+
+    /// Whether so much was put that it should be committed, and another one begun for the rest.
+    #[must_use]
+    pub(in crate::analysis) fn is_large(&self) -> bool {
+        self.put_bytes >= LARGE_BYTES
+    }
+
+    /// Counts bytes that are put, and refuses more of them at once than `max`.
+    pub(super) fn expect_at_most(
+        &mut self,
+        len: usize,
+        max: usize,
+        what: &'static str,
+    ) -> Result<(), StoreError> {
+        self.put_bytes += len;
+        if len <= max {
+            return Ok(());
+        }
+        self.broken = true;
+        Err(StoreError::TooLarge { what, len, max })
     }
 
     /// Puts what is kept of a host.
@@ -193,10 +224,7 @@ impl<'a> Commit<'a> {
         bytes: &[u8],
         what: &'static str,
     ) -> Result<(), StoreError> {
-        if bytes.len() > ROW_BYTES_MAX {
-            self.broken = true;
-            return Err(StoreError::TooLarge { what, len: bytes.len(), max: ROW_BYTES_MAX });
-        }
+        self.expect_at_most(bytes.len(), ROW_BYTES_MAX, what)?;
         self.table(definition, |table| {
             table.insert(key, bytes).map_err(redb)?;
             Ok(())

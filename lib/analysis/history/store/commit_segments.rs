@@ -62,11 +62,7 @@ impl Commit<'_> {
         cut: impl FnOnce(&Segments<'_>, usize) -> Result<Numbered, StoreError>,
     ) -> Result<(), StoreError> {
         let stream_len = bytes.len() + LEN_BYTES;
-        if stream_len > OF_SEGMENTS.bytes_max() {
-            let (len, max) = (bytes.len(), OF_SEGMENTS.bytes_max() - LEN_BYTES);
-            self.broken = true;
-            return Err(StoreError::TooLarge { what: "a segment", len, max });
-        }
+        self.expect_at_most(bytes.len(), OF_SEGMENTS.bytes_max() - LEN_BYTES, "a segment")?;
         let mut stream = Vec::with_capacity(stream_len);
         stream.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
         stream.extend_from_slice(bytes);

@@ -60,11 +60,7 @@ impl Commit<'_> {
         first_offset: u64,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        if bytes.len() > OF_LOG.bytes_max() {
-            let (len, max) = (bytes.len(), OF_LOG.bytes_max());
-            self.broken = true;
-            return Err(StoreError::TooLarge { what: "a part of the log", len, max });
-        }
+        self.expect_at_most(bytes.len(), OF_LOG.bytes_max(), "a part of the log")?;
         self.table(LOG, |table| {
             let key = |place| tables::log_bytes(partition, first_offset, place);
             table

@@ -12,12 +12,13 @@ const TRANSACTIONS: u64 = 7;
 /// come to that.
 fn run(fault: Fault, changes: u64, tells: bool) -> bool {
     let (disk, twin_disk) = (Disk::default(), Disk::default());
-    let store = store_on(&disk).unwrap();
     let twin = store_on(&twin_disk).unwrap();
-    change(&store, 100).unwrap();
     change(&twin, 100).unwrap();
+    change(&store_on(&disk).unwrap(), 100).unwrap();
+    // Opened anew, so that nothing is in memory that must be read.
+    let store = store_on(&disk).unwrap();
     let early = store.snapshot().unwrap();
-    let seen = dump(&early).unwrap();
+    let seen = dump(&twin.snapshot().unwrap()).unwrap();
     disk.fails_after(fault, changes, tells);
     let mut failed = false;
     for number in 101..=100 + TRANSACTIONS {

@@ -69,6 +69,25 @@ fn pages_are_full_and_the_count_of_what_is_used_is_right() {
 }
 
 #[test]
+fn a_commit_that_is_not_large_writes_little_beside_what_is_put() {
+    let dir = Dir::new("writes");
+    let store = open(&dir);
+    for start_ms in 0..4 {
+        let before = store.counts().written_bytes.get();
+        let mut commit = store.write().unwrap();
+        let mut given = 0;
+        while !commit.is_large() {
+            let host = u32::try_from(given / 130_000).unwrap();
+            commit.put_segment(key(host, 1_000, start_ms, 0), &[1; 130_000]).unwrap();
+            given += 130_000;
+        }
+        commit.commit().unwrap();
+        let written = store.counts().written_bytes.get() - before;
+        assert!(given > 8_000_000 && written < given * 5 / 4, "{written} bytes for {given}");
+    }
+}
+
+#[test]
 fn a_scan_reads_the_first_piece_of_each_and_a_read_the_pieces_it_needs() {
     let dir = Dir::new("reads");
     let store = open(&dir);
