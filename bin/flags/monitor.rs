@@ -59,6 +59,7 @@ pub(crate) struct Settings {
     pub(crate) server: server::Config,
     /// What this machine is measured with.
     pub(crate) sample: sample::SampleFlags,
+    spool: Option<PathBuf>,
     sampled_log: Option<PathBuf>,
 }
 
@@ -76,7 +77,7 @@ impl MonitorFlags {
         let web = self.web.take(std::env::temp_dir());
         let (orders, name) = self.orders.take();
         let (listen, insecure) = (self.grpc_listen, web.insecure);
-        self.data.take()?;
+        let data = self.data.take()?;
         Ok(Settings {
             web,
             server: server::Config {
@@ -87,6 +88,7 @@ impl MonitorFlags {
                 counts: CountSources::default(),
             },
             sample: self.sample,
+            spool: data.map(|data| data.join("spool")),
             sampled_log: self.sampled_log,
         })
     }
@@ -104,7 +106,7 @@ impl Settings {
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        self.sample.config(address.to_string(), self.sampled_log.clone())
+        self.sample.config(address.to_string(), self.spool.clone(), self.sampled_log.clone())
     }
 }
 

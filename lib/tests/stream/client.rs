@@ -53,6 +53,7 @@ fn start_client(bench: &Bench) -> client::Handle {
         labels: [("rack".to_owned(), "7".to_owned())].into(),
         interval_min: Duration::from_millis(50),
         buffer_bytes: 1 << 20,
+        spool: None,
         sampled_log: None,
     };
     client::start(config, Box::new(Ticks(0)), Real::shared()).unwrap()
