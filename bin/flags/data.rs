@@ -14,6 +14,9 @@ use realtime_monitor::base::quantity::{format_duration, parse_bytes, parse_durat
 /// The past inside the directory for state.
 const HISTORY: &str = "history";
 
+/// The spool of the machine's own client.
+const SPOOL: &str = "spool";
+
 /// The directory for state, and what is kept in it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "State")]
@@ -57,6 +60,11 @@ pub(crate) struct DataFlags {
 }
 
 impl DataFlags {
+    /// Where this machine's own client keeps what is not acknowledged; `None` without a directory.
+    pub(crate) fn spool(&self) -> Option<PathBuf> {
+        self.data.as_ref().map(|data| data.join(SPOOL))
+    }
+
     /// The past, opened; `None` without a directory. `logs_bus`: the bus keeps nothing itself.
     ///
     /// # Errors

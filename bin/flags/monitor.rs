@@ -61,6 +61,7 @@ pub(crate) struct Settings {
     pub(crate) server: server::Config,
     /// What this machine is measured with.
     pub(crate) sample: sample::SampleFlags,
+    spool: Option<PathBuf>,
     sampled_log: Option<PathBuf>,
     data: data::DataFlags,
 }
@@ -86,6 +87,7 @@ impl MonitorFlags {
                 counts: CountSources::default(),
             },
             sample: self.sample,
+            spool: self.data.spool(),
             sampled_log: self.sampled_log,
             data: self.data,
         }
@@ -112,7 +114,7 @@ impl Settings {
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        self.sample.config(address.to_string(), self.sampled_log.clone())
+        self.sample.config(address.to_string(), self.spool.clone(), self.sampled_log.clone())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::analysis::ledger::BYE;
 use crate::analysis::view::HostState;
 use crate::metric::{Frame, SessionId};
 use crate::wire::json::{FrameRecord, SessionRecord};
+use crate::wire::message::LEFT_IN_SPOOL;
 
 /// Intervals without a frame after which a host is stale.
 const STALE_INTERVALS: u64 = 3;
@@ -149,7 +150,9 @@ impl Presence {
     }
 
     fn said_goodbye(&self) -> bool {
-        self.ended.as_ref().is_some_and(|reason| reason.starts_with(BYE))
+        let goodbye =
+            |reason: &String| [BYE, LEFT_IN_SPOOL].iter().any(|it| reason.starts_with(it));
+        self.ended.as_ref().is_some_and(goodbye)
     }
 
     fn two_machines(&self) -> bool {

@@ -21,6 +21,7 @@ use grpcio::{
     Environment, Marshaller, Method, MethodType, WriteFlags, pb_de, pb_ser,
 };
 
+use super::buffer::Writes;
 use super::conversation::{Conversation, Ending, Memory};
 use super::grpc_words::{explain, in_words};
 use super::machine;
@@ -39,6 +40,16 @@ use crate::wire::{MESSAGE_BYTES_MAX, proto};
 /// How long a client that stops waits for acks. With a closing of 0.5 s and a reading of at most a
 /// few milliseconds that stays below the 5 s a program may take.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
+
+/// The same with a spool: the acks that are on their way; the rest is for the next run.
+const STOP_LIMIT_SPOOLED: Duration = Duration::from_millis(500);
+
+/// The same with a spool that does not take frames: its thread needs the rest of the time.
+const STOP_LIMIT_FAILING: Duration = Duration::from_secs(3);
+
+/// How long the first stream waits to hear what earlier runs left. A disk that needs longer gets a
+/// stream of its own once it is done.
+const SPOOL_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long gRPC's own thread may take to end, once nothing uses it.
 const ENVIRONMENT_LIMIT: Duration = Duration::from_millis(200);
@@ -131,6 +142,7 @@ impl Uplink {
     /// Returns the words that it has logged about that.
     pub(super) fn run(mut self, stop: &Stop) -> String {
         let mut is_last_try = false;
+        self.wait_for_spool(stop);
         loop {
             let (ending, lived) =
                 contain("the uplink", || self.one_stream(stop)).unwrap_or_else(|| self.panicked());
@@ -140,11 +152,12 @@ impl Uplink {
                 break;
             }
             if self.stop_at.is_none() && self.rest(stop, wait.unwrap_or_default()) {
-                self.stop_at = Some(self.shared.clock.monotonic() + STOP_LIMIT);
+                self.stop_at = Some(self.shared.clock.monotonic() + self.stop_limit());
             }
-            // A client that stops tries once more, at once, and only if there is something to say.
+            // A client that stops tries once more, at once, and only if there is something to say
+            // that nobody says later.
             is_last_try = self.stop_at.is_some();
-            if is_last_try && self.shared.buffer().is_settled() {
+            if is_last_try && (self.shared.buffer().is_settled() || self.is_kept()) {
                 break;
             }
         }
@@ -157,6 +170,31 @@ impl Uplink {
     fn panicked(&self) -> (Ending, Option<Duration>) {
         self.shared.counts.uplink_panics.increment();
         (Ending::Lost("a fault of this program ended the stream".to_owned()), None)
+    }
+
+    /// Whether what no ack covers is on disk.
+    fn is_kept(&self) -> bool {
+        self.shared.buffer().writes() == Some(Writes::Good)
+    }
+
+    fn stop_limit(&self) -> Duration {
+        match self.shared.buffer().writes() {
+            None => STOP_LIMIT,
+            Some(Writes::Good) => STOP_LIMIT_SPOOLED,
+            Some(Writes::Starting | Writes::Failing) => STOP_LIMIT_FAILING,
+        }
+    }
+
+    /// Waits until it is known what earlier runs left, for a while.
+    fn wait_for_spool(&self, stop: &Stop) {
+        let timer = self.shared.clock.at(self.shared.clock.monotonic() + SPOOL_LIMIT);
+        while self.shared.buffer().writes() == Some(Writes::Starting) {
+            select! {
+                recv(stop.channel()) -> _ => return,
+                recv(timer) -> _ => return,
+                recv(self.woken) -> _ => {}
+            }
+        }
     }
 
     /// Waits before the next try; true when it is time to stop.
@@ -243,7 +281,7 @@ impl Uplink {
                 recv(self.woken) -> _ => {}
                 recv(timer) -> _ => {}
                 recv(stopped) -> _ => {
-                    let until = self.shared.clock.monotonic() + STOP_LIMIT;
+                    let until = self.shared.clock.monotonic() + self.stop_limit();
                     self.stop_at = Some(until);
                     conversation.stop(until);
                 }
@@ -340,6 +378,14 @@ impl Uplink {
             return words;
         }
         let (ranges, waiting) = (list(&left), account.waiting);
+        if self.is_kept() {
+            let words = format!(
+                "kept in the spool for the next run: frames {ranges} ({waiting}) of session \
+                 {session}"
+            );
+            log::info!("{words}");
+            return words;
+        }
         let words =
             format!("left unacknowledged: frames {ranges} ({waiting}) of session {session}");
         log::warn!("{words}");

@@ -59,6 +59,7 @@ pub fn start_client_of(server: SocketAddr, interval_min: Duration) -> client::Ha
         labels: [("rack".to_owned(), "7".to_owned())].into(),
         interval_min,
         buffer_bytes: 1 << 20,
+        spool: None,
         sampled_log: None,
     };
     client::start(config, Box::new(Ticks(0)), Real::shared()).unwrap()

@@ -114,6 +114,7 @@ fn account(fault: Fault) -> (Ledger, Vec<SessionLedger>) {
         labels: Default::default(),
         interval_min: interval,
         buffer_bytes: 1 << 20,
+        spool: None,
         sampled_log: None,
     };
     let set = Set::new(&collector::select("default").unwrap(), Context::new("/"));
