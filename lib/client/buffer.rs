@@ -308,7 +308,9 @@ impl Buffer {
     #[must_use]
     pub fn waiting_ranges(&self) -> Vec<SeqRange> {
         let mut ranges = self.own.away.clone();
-        self.waiting.keys().for_each(|seq| drop(ranges.insert(*seq)));
+        for seq in self.waiting.keys() {
+            ranges.insert(*seq);
+        }
         ranges.as_slice().to_vec()
     }
 

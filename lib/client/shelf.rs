@@ -131,7 +131,9 @@ impl Shelf {
     pub(super) fn give_up(&mut self, range: SeqRange) -> (Vec<SeqRange>, u64) {
         let lost: Vec<SeqRange> = self.away.within(range).collect();
         let sent = lost.iter().map(|range| self.sent.count_in(*range)).sum();
-        lost.iter().for_each(|range| drop(self.forget(*range)));
+        for range in &lost {
+            self.forget(*range);
+        }
         self.kept.remove_range(range);
         self.is_changed = true;
         (lost, sent)

@@ -266,7 +266,7 @@ impl Upkeep {
         for host in archive.index.all().keys() {
             let of = (&snapshot, host);
             gone += self.expire_host(&mut commit, of, now_ms, EXPIRED_PER_TURN - gone)?;
-            if gone == EXPIRED_PER_TURN {
+            if gone == EXPIRED_PER_TURN || commit.is_large() {
                 break;
             }
         }

@@ -113,7 +113,9 @@ impl Buffer {
         for range in frames.as_slice() {
             // An ack may have been faster, or the buffer's limit.
             let fresh: Vec<SeqRange> = spooled.unwritten.within(*range).collect();
-            fresh.into_iter().for_each(|range| drop(self.own.kept.insert_range(range)));
+            for range in fresh {
+                self.own.kept.insert_range(range);
+            }
             let gone = self.own.kept.count_in(*range) < range.1 - range.0 + 1;
             self.own.is_changed |= gone;
         }
@@ -189,7 +191,9 @@ impl Buffer {
     pub(in crate::client) fn in_memory_alone(&self) -> SeqRanges {
         let mut alone = SeqRanges::new();
         let here = self.waiting.keys().filter(|seq| !self.own.kept.contains(**seq));
-        here.for_each(|seq| drop(alone.insert(*seq)));
+        for seq in here {
+            alone.insert(*seq);
+        }
         alone
     }
 
@@ -236,7 +240,9 @@ impl Buffer {
 
     fn own_state(&self) -> State {
         let mut open = self.own.away.clone();
-        self.waiting.keys().for_each(|seq| drop(open.insert(*seq)));
+        for seq in self.waiting.keys() {
+            open.insert(*seq);
+        }
         let (through, open) = (self.account.sampled, open.as_slice().to_vec());
         State { through, open, gone: self.own.gone.list() }
     }

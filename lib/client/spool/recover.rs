@@ -179,13 +179,19 @@ fn account<'a>(
     let last = kept.last().unwrap_or(0).max(state.through).max(gone_last);
     // Not settled: what the state calls open, and all that was sampled after it was written.
     let mut open = SeqRanges::new();
-    state.open.iter().for_each(|range| drop(open.insert_range((range.0, range.1.min(last)))));
+    for range in &state.open {
+        open.insert_range((range.0, range.1.min(last)));
+    }
     open.insert_range((state.through + 1, last));
-    state.gone.iter().for_each(|(range, _)| drop(open.remove_range(*range)));
+    for (range, _) in &state.gone {
+        open.remove_range(*range);
+    }
     let mut waiting = SeqRanges::new();
     let mut gone = state.gone.clone();
     for range in open.as_slice() {
-        kept.within(*range).for_each(|range| drop(waiting.insert_range(range)));
+        for range in kept.within(*range) {
+            waiting.insert_range(range);
+        }
         gone.extend(kept.missing_in(*range).into_iter().map(|range| (range, LOST.to_owned())));
     }
     if waiting.is_empty()

@@ -163,7 +163,9 @@ impl Spool {
         if let Some(segment) = self.segment_mut(number) {
             segment.restarts.extend(restarts);
             let frames = written.frames.as_slice();
-            frames.iter().for_each(|range| drop(segment.frames.insert_range(*range)));
+            for range in &frames {
+                segment.frames.insert_range(*range);
+            }
         }
         Ok(written)
     }
