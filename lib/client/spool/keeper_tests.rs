@@ -18,7 +18,7 @@ fn layout(len: usize) -> Layout {
 
 fn ranges(list: &[SeqRange]) -> SeqRanges {
     let mut ranges = SeqRanges::new();
-    for range in &list {
+    for range in list {
         ranges.insert_range(*range);
     }
     ranges

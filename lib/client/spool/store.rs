@@ -163,7 +163,7 @@ impl Spool {
         if let Some(segment) = self.segment_mut(number) {
             segment.restarts.extend(restarts);
             let frames = written.frames.as_slice();
-            for range in &frames {
+            for range in frames {
                 segment.frames.insert_range(*range);
             }
         }
