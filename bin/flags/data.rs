@@ -14,8 +14,6 @@ use realtime_monitor::base::quantity::{format_duration, parse_bytes, parse_durat
 /// The past inside the directory for state.
 const HISTORY: &str = "history";
 
-/// The spool of the machine's own client.
-const SPOOL: &str = "spool";
 
 /// The directory for state, and what is kept in it.
 #[derive(Debug, Args)]
@@ -24,7 +22,7 @@ pub(crate) struct DataFlags {
     /// Directory for state, made for this user alone if it is missing; without it the past is the
     /// last quarter of an hour, in memory
     #[arg(long, env = "MONITOR_DATA", value_name = "DIR")]
-    data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
 
     /// What is kept how long: resolution and time, the finest first, each longer than the one before
     #[arg(
@@ -60,11 +58,6 @@ pub(crate) struct DataFlags {
 }
 
 impl DataFlags {
-    /// Where this machine's own client keeps what is not acknowledged; `None` without a directory.
-    pub(crate) fn spool(&self) -> Option<PathBuf> {
-        self.data.as_ref().map(|data| data.join(SPOOL))
-    }
-
     /// The past, opened; `None` without a directory. `logs_bus`: the bus keeps nothing itself.
     ///
     /// # Errors

@@ -22,6 +22,9 @@ mod sample;
 #[path = "web.rs"]
 mod web;
 
+/// The spool of this machine's own client, inside the directory for state.
+const SPOOL: &str = "spool";
+
 /// Everything in one process.
 #[derive(Debug, Args)]
 pub(crate) struct MonitorFlags {
@@ -87,7 +90,7 @@ impl MonitorFlags {
                 counts: CountSources::default(),
             },
             sample: self.sample,
-            spool: self.data.spool(),
+            spool: self.data.data.as_ref().map(|data| data.join(SPOOL)),
             sampled_log: self.sampled_log,
             data: self.data,
         }
