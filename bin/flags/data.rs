@@ -14,7 +14,6 @@ use realtime_monitor::base::quantity::{format_duration, parse_bytes, parse_durat
 /// The past inside the directory for state.
 const HISTORY: &str = "history";
 
-
 /// The directory for state, and what is kept in it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "State")]

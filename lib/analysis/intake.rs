@@ -142,11 +142,21 @@ impl Intake {
         }
     }
 
-    /// Whether a record's key is its host, and the host has a name; counted if not.
+    /// Whether it is of a host that was forgotten since; counted if so.
+    fn is_forgotten(&self, record: &StoredRecord, host: &HostName, reading: Reading) -> bool {
+        let Some(archive) = &self.shared.archive else { return false };
+        let forgotten = self.shared.hosts.get(host).is_none()
+            && archive.is_forgotten(host, reading.partition, record.offset);
+        self.shared.counts.replayed.add(u64::from(forgotten));
+        forgotten
+    }
+
+    /// Whether a record's key is its host, and the host has a name and is not forgotten; counted if
+    /// not.
     fn is_right(&self, record: &StoredRecord, host: &HostName, reading: Reading) -> bool {
         let named = identity::host_name(host).is_ok_and(|name| name == *host);
         if named && record.key == host.as_bytes() {
-            return true;
+            return !self.is_forgotten(record, host, reading);
         }
         self.shared.counts.refused.increment();
         let host: String = host.chars().take(64).collect();

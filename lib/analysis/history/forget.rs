@@ -53,6 +53,18 @@ impl Archive {
         }
     }
 
+    /// Whether a record is of before its host was forgotten: it does not bring the host back.
+    pub(in crate::analysis) fn is_forgotten(
+        &self,
+        host: &str,
+        partition: u32,
+        offset: u64,
+    ) -> bool {
+        let Some(entry) = self.index.get(host).filter(|entry| entry.deleted) else { return false };
+        let epoch = self.lane(partition).map_or(0, |lane| lane.epoch());
+        entry.epoch == epoch && entry.through.is_some_and(|through| offset <= through)
+    }
+
     fn delete_rows(
         &self,
         name: &HostName,
