@@ -127,7 +127,7 @@ impl Fold {
         };
         let mut places: Vec<u64> = self.few.iter().map(place).collect();
         // About one value in each: what trembles over an edge goes back to where it is missing.
-        if self.singles == self.few.len() && 4 * spacing_ms > 3 * interval_ms {
+        if self.singles == self.few.len() && 20 * spacing_ms.abs_diff(interval_ms) <= interval_ms {
             steady(&self.few, &mut places, interval_ms);
         }
         for (item, place) in self.few.iter().zip(places) {
@@ -200,17 +200,18 @@ fn has_holes(times_ms: impl Iterator<Item = u64> + Clone, width_ms: u64) -> bool
     holes * HOLES > all
 }
 
-/// A value just beside the edge of a cell that holds another one, where the cell behind that edge
-/// has none: it belongs there, and its time trembled.
+/// A value just beside the edge of a cell, in which it is the second of two that are about a
+/// cell apart, where the cell behind that edge has none: it belongs there, its time trembled.
 fn steady(items: &[Item], places: &mut [u64], width_ms: u64) {
     let near_ms = width_ms / 4;
+    let apart = |at: usize| items[at + 1].time_ms - items[at].time_ms > width_ms / 2;
     for at in 0..items.len() {
         let place = places[at];
         let before = at.checked_sub(1).map(|before| places[before]);
         let after = places.get(at + 1).copied();
-        let into_ms = items[at].time_ms - place.min(items[at].time_ms);
-        let late = before == Some(place) && width_ms - into_ms.min(width_ms) <= near_ms;
-        let early = after == Some(place) && into_ms <= near_ms;
+        let into_ms = items[at].time_ms - floor(items[at].time_ms, width_ms);
+        let late = before == Some(place) && apart(at - 1) && width_ms - into_ms <= near_ms;
+        let early = after == Some(place) && apart(at) && into_ms <= near_ms;
         if late && after.is_none_or(|after| after > place + width_ms) {
             places[at] = place + width_ms;
         } else if early && place >= width_ms && before.is_none_or(|b| b + width_ms < place) {

@@ -1,6 +1,7 @@
 //! The answer of one host: its sessions followed through all that is read, and folded.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::fold::{Fold, Item};
@@ -73,10 +74,10 @@ impl<'a> HostRead<'a> {
             let first = live.iter().flat_map(|(_, rows)| rows).map(|row| row.time_ms).min();
             until_ms = first.unwrap_or(u64::MAX);
         }
-        for mut span in plan.spans(host, past) {
+        for (number, mut span) in plan.spans(host, past).into_iter().enumerate() {
             span.to_ms = span.to_ms.min(until_ms);
             if span.from_ms < span.to_ms {
-                self.read_span(host, span, work)?;
+                self.read_span(host, span, number == 0, work)?;
             }
         }
         live.iter().try_for_each(|(session, rows)| self.read_live(*session, rows, work))
@@ -85,12 +86,21 @@ impl<'a> HostRead<'a> {
     fn read_span(
         &mut self,
         host: &HostName,
-        span: Span,
+        mut span: Span,
+        is_first: bool,
         work: &mut Work,
     ) -> Result<(), QueryError> {
-        let Question { past, wanted, .. } = *self.question;
-        let Span { bucket_ms, from_ms, to_ms } = span;
-        let mut segments = past.segments(host, bucket_ms, from_ms, to_ms, wanted)?;
+        let Question { past, wanted, plan, .. } = *self.question;
+        let ask =
+            |span: &Span| past.segments(host, span.bucket_ms, span.from_ms, span.to_ms, wanted);
+        let mut segments = ask(&span)?;
+        let before_range = span.from_ms..plan.from_ms;
+        if is_first && !segments.iter().any(|segment| has_frame(segment, &before_range)) {
+            // The first rates reach back to before a silence.
+            work.add_samples(segments.iter().map(readings).sum())?;
+            span.from_ms = span.from_ms.saturating_sub(span.back_ms);
+            segments = ask(&span)?;
+        }
         work.add_samples(segments.iter().map(readings).sum())?;
         segments.sort_by_key(|segment| segment.session);
         for of_session in segments.chunk_by(|one, other| one.session == other.session) {
@@ -147,6 +157,10 @@ fn session_of<'s>(
     question: &Question<'_>,
 ) -> &'s mut Session {
     sessions.entry(id).or_insert_with(|| Session::new(question.pool.clone()))
+}
+
+fn has_frame(segment: &Segment, times_ms: &Range<u64>) -> bool {
+    segment.groups.iter().flat_map(|group| &group.time_ms).any(|time| times_ms.contains(time))
 }
 
 fn readings(segment: &Segment) -> u64 {

@@ -144,7 +144,7 @@ fn estimate(
 ) -> Result<(), QueryError> {
     let (mut frames, mut points) = (0, 0);
     for host in hosts {
-        let of_host = Plan::frames(&plan.spans(host, past));
+        let of_host = plan.frames(host, past);
         frames += of_host;
         points += (plan.grid.points as u64).min(of_host);
     }

@@ -49,6 +49,9 @@ pub(super) struct Span {
     pub(super) bucket_ms: u64,
     pub(super) from_ms: u64,
     pub(super) to_ms: u64,
+    /// Length of a whole segment: how much further back to look where a host was silent just
+    /// before the range.
+    pub(super) back_ms: u64,
 }
 
 impl Plan {
@@ -92,39 +95,52 @@ impl Plan {
     /// What is read of a host, in the order of time, in pieces that fit into memory; what of it
     /// lies before `from_ms` of the plan is there for the first rates alone.
     pub(super) fn spans(&self, host: &str, past: &dyn Past) -> Vec<Span> {
-        let Some(first_ms) = past.first_ms(host) else { return Vec::new() };
-        let from_ms = self.from_ms.max(first_ms);
         let mut spans = Vec::new();
-        let mut reached_ms = None;
-        for (at, tier) in self.tiers.iter().enumerate() {
-            let finest = at + 1 == self.tiers.len();
-            let complete = || past.complete_through_ms(host, tier.bucket_ms);
-            let end_ms = if finest { self.to_ms } else { complete().min(self.to_ms) };
-            let end_ms = if finest { end_ms } else { floor(end_ms, tier.bucket_ms) };
-            if end_ms <= from_ms {
-                continue;
+        for stretch in self.stretches(host, past) {
+            let mut at_ms = stretch.from_ms;
+            while at_ms < stretch.to_ms {
+                // Where segments end.
+                let next_ms = floor(at_ms, stretch.back_ms) + stretch.back_ms;
+                let to_ms = next_ms.min(stretch.to_ms);
+                spans.push(Span { from_ms: at_ms, to_ms, ..stretch });
+                at_ms = to_ms;
             }
-            let back_ms = LOOK_BACK_MS.max(2 * tier.bucket_ms);
-            let before_ms = || floor(from_ms.saturating_sub(back_ms), tier.bucket_ms);
-            let mut at_ms = reached_ms.unwrap_or_else(before_ms);
-            while at_ms < end_ms {
-                let next_ms = (floor(at_ms, tier.span_ms()) + tier.span_ms()).min(end_ms);
-                spans.push(Span { bucket_ms: tier.bucket_ms, from_ms: at_ms, to_ms: next_ms });
-                at_ms = next_ms;
-            }
-            reached_ms = Some(at_ms);
         }
         spans
+    }
+
+    /// Frames that can be read of a host at most.
+    pub(super) fn frames(&self, host: &str, past: &dyn Past) -> u64 {
+        let stretches = self.stretches(host, past);
+        stretches.iter().map(|span| (span.to_ms - span.from_ms) / span.bucket_ms).sum()
+    }
+
+    /// Which tier from when to when.
+    fn stretches(&self, host: &str, past: &dyn Past) -> Vec<Span> {
+        let Some(first_ms) = past.first_ms(host) else { return Vec::new() };
+        let from_ms = self.from_ms.max(first_ms);
+        let mut stretches: Vec<Span> = Vec::new();
+        for (at, tier) in self.tiers.iter().enumerate() {
+            let bucket_ms = tier.bucket_ms;
+            let to_ms = if at + 1 == self.tiers.len() {
+                self.to_ms
+            } else {
+                floor(past.complete_through_ms(host, bucket_ms).min(self.to_ms), bucket_ms)
+            };
+            let look_back_ms = LOOK_BACK_MS.max(2 * bucket_ms);
+            let before_ms = floor(from_ms.saturating_sub(look_back_ms), bucket_ms);
+            let reached_ms = stretches.last().map_or(before_ms, |last| last.to_ms);
+            if to_ms > from_ms.max(reached_ms) {
+                let back_ms = tier.span_ms();
+                stretches.push(Span { bucket_ms, from_ms: reached_ms, to_ms, back_ms });
+            }
+        }
+        stretches
     }
 
     /// From when the live window is read, for the first rates too.
     pub(super) fn live_from_ms(&self) -> u64 {
         self.from_ms.saturating_sub(LOOK_BACK_MS)
-    }
-
-    /// Frames that the spans can hold at most.
-    pub(super) fn frames(spans: &[Span]) -> u64 {
-        spans.iter().map(|span| (span.to_ms - span.from_ms) / span.bucket_ms).sum()
     }
 }
 

@@ -1,0 +1,401 @@
+//! A past in memory: sessions made up frame by frame, cut into segments, thinned into tiers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::analysis::history::Tier;
+use crate::analysis::history::query::past::Past;
+use crate::analysis::history::query::wanted::Wanted;
+use crate::analysis::history::segment::{Column, Extremes, Group, Segment, Spans};
+use crate::analysis::live::Row;
+use crate::analysis::rate::Deriver;
+use crate::analysis::view::QueryError;
+use crate::base::dice::Dice;
+use crate::metric::{HostName, Samples, SeriesKey, SessionId, Value};
+
+/// A derived value where it was taken.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) row: usize,
+    pub(super) time_ms: u64,
+    pub(super) key: SeriesKey,
+    pub(super) over_us: u32,
+    pub(super) value: f64,
+}
+
+/// One run of a client.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) session: SessionId,
+    pub(super) rows: Vec<Row>,
+    /// Segment of each row.
+    pub(super) chunks: Vec<usize>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) now_ms: u64,
+    pub(super) tiers: Vec<Tier>,
+    pub(super) hosts: BTreeMap<HostName, Vec<Run>>,
+    pub(super) complete_ms: HashMap<u64, u64>,
+    pub(super) segments: HashMap<(HostName, u64), Vec<Segment>>,
+    /// Also gives what is not wanted.
+    pub(super) gives_more: bool,
+    pub(super) live_from_ms: Option<u64>,
+    /// Words of a store that cannot be read.
+    pub(super) broken: Option<String>,
+    pub(super) stopping: AtomicBool,
+}
+
+pub(super) fn row(seq: u64, time_ms: u64, elapsed_us: u64, samples: Samples) -> Row {
+    Row { seq, elapsed_us, time_ms, interval_ms: 1_000, samples }
+}
+
+/// Every derived value of a run, from every frame.
+pub(super) fn derive(rows: &[Row]) -> Vec<Seen> {
+    let mut deriver = Deriver::new(Arc::default());
+    let mut seen = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        let step = deriver.derive(row.elapsed_us, &row.samples);
+        for got in &step.values {
+            seen.push(Seen {
+                row: at,
+                time_ms: row.time_ms,
+                key: step.plan.outputs[got.output as usize].clone(),
+                over_us: got.over_us,
+                value: got.value,
+            });
+        }
+    }
+    seen
+}
+
+impl World {
+    /// Cuts and thins; everything else must be there already.
+    pub(super) fn build(&mut self) {
+        self.segments.clear();
+        for (host, runs) in &self.hosts {
+            for tier in &self.tiers {
+                let finest = tier.bucket_ms == self.tiers[0].bucket_ms;
+                let complete = self.complete_ms.get(&tier.bucket_ms);
+                let until_ms = if finest { u64::MAX } else { *complete.unwrap_or(&0) };
+                let since_ms = self.now_ms.saturating_sub(tier.keep_ms + 200_000);
+                let mut of_tier = Vec::new();
+                for run in runs {
+                    let seen = derive(&run.rows);
+                    let kept = kept(&run.rows, &run.chunks, tier.bucket_ms, finest);
+                    // A frame in a late segment may be the only one of its bucket there; what the
+                    // tier keeps in front of it is another then.
+                    let mut sampled: HashMap<(&SeriesKey, u64), usize> = HashMap::new();
+                    let mut by_chunk: BTreeMap<usize, Vec<Seen>> = BTreeMap::new();
+                    for seen in &seen {
+                        let start_ms = seen.time_ms / tier.bucket_ms * tier.bucket_ms;
+                        *sampled.entry((&seen.key, start_ms)).or_default() += 1;
+                        by_chunk.entry(run.chunks[seen.row]).or_default().push(seen.clone());
+                    }
+                    for (chunk, seen) in by_chunk {
+                        let inside = |at: usize| {
+                            let time_ms = run.rows[at].time_ms;
+                            run.chunks[at] == chunk && since_ms <= time_ms && time_ms < until_ms
+                        };
+                        of_tier.extend(segment(
+                            run,
+                            tier.bucket_ms,
+                            (&seen, &sampled),
+                            &kept,
+                            inside,
+                        ));
+                    }
+                }
+                self.segments.insert((host.clone(), tier.bucket_ms), of_tier);
+            }
+        }
+    }
+}
+
+/// Which frames a tier keeps.
+fn kept(rows: &[Row], chunks: &[usize], bucket_ms: u64, finest: bool) -> BTreeSet<usize> {
+    let mut kept = BTreeSet::new();
+    let mut last: BTreeMap<(usize, u64, SeriesKey), usize> = BTreeMap::new();
+    let mut before: HashMap<SeriesKey, (usize, f64)> = HashMap::new();
+    let mut seconds = BTreeSet::new();
+    for (at, row) in rows.iter().enumerate() {
+        if finest {
+            if seconds.insert((chunks[at], row.time_ms / 1_000)) {
+                kept.insert(at);
+            }
+            continue;
+        }
+        for (key, value) in row.samples.iter() {
+            last.insert((chunks[at], row.time_ms / bucket_ms, key.clone()), at);
+            match before.insert(key.clone(), (at, value.as_f64())) {
+                None => kept.extend([at]),
+                Some((at_before, value_before)) if value_before > value.as_f64() => {
+                    if key.name().ends_with("_total") {
+                        kept.extend([at_before, at]);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    kept.extend(last.into_values());
+    kept
+}
+
+/// A segment of the frames that are `inside`.
+fn segment(
+    run: &Run,
+    bucket_ms: u64,
+    (seen, sampled): (&[Seen], &HashMap<(&SeriesKey, u64), usize>),
+    kept: &BTreeSet<usize>,
+    inside: impl Fn(usize) -> bool,
+) -> Option<Segment> {
+    let mut columns: BTreeMap<SeriesKey, (Vec<usize>, Vec<Value>)> = BTreeMap::new();
+    for at in kept.iter().copied().filter(|at| inside(*at)) {
+        for (key, value) in run.rows[at].samples.iter() {
+            let column = columns.entry(key.clone()).or_default();
+            column.0.push(at);
+            column.1.push(value);
+        }
+    }
+    let mut places: Vec<Vec<usize>> = Vec::new();
+    let columns: Vec<Column> = columns
+        .into_iter()
+        .map(|(key, (frames, values))| {
+            let group = places.iter().position(|known| *known == frames).unwrap_or_else(|| {
+                places.push(frames);
+                places.len() - 1
+            });
+            Column { key, group, values }
+        })
+        .collect();
+    let group = |frames: &Vec<usize>| Group {
+        seq: frames.iter().map(|at| run.rows[*at].seq).collect(),
+        time_ms: frames.iter().map(|at| run.rows[*at].time_ms).collect(),
+        elapsed_us: frames.iter().map(|at| run.rows[*at].elapsed_us).collect(),
+    };
+    let mut buckets: BTreeMap<SeriesKey, BTreeMap<u64, Vec<(f64, u32)>>> = BTreeMap::new();
+    for seen in seen.iter().filter(|seen| inside(seen.row)) {
+        let of_key = buckets.entry(seen.key.clone()).or_default();
+        let start_ms = seen.time_ms / bucket_ms * bucket_ms;
+        of_key.entry(start_ms).or_default().push((seen.value, seen.over_us));
+    }
+    let (mut spans, mut extremes) = (Vec::<Spans>::new(), Vec::new());
+    for (key, of_key) in buckets {
+        let several = |start_ms: u64| sampled[&(&key, start_ms)] > 1;
+        let many: Vec<_> = of_key.into_iter().filter(|(start_ms, _)| several(*start_ms)).collect();
+        if many.is_empty() {
+            continue;
+        }
+        let of_buckets = Spans {
+            start_ms: many.iter().map(|bucket| bucket.0).collect(),
+            counts: many.iter().map(|bucket| bucket.1.len() as u32).collect(),
+        };
+        let place = spans.iter().position(|known| *known == of_buckets).unwrap_or(spans.len());
+        if place == spans.len() {
+            spans.push(of_buckets);
+        }
+        let fold = |from: f64, with: fn(f64, f64) -> f64| -> Vec<f64> {
+            many.iter().map(|b| b.1.iter().map(|v| v.0).fold(from, with)).collect()
+        };
+        let mean = |values: &Vec<(f64, u32)>| {
+            values.iter().map(|v| v.0).sum::<f64>() / values.len() as f64
+        };
+        let instant = many[0].1[0].1 == 0;
+        extremes.push(Extremes {
+            key,
+            spans: place,
+            min: fold(f64::INFINITY, f64::min),
+            max: fold(f64::NEG_INFINITY, f64::max),
+            mean: if instant { many.iter().map(|b| mean(&b.1)).collect() } else { Vec::new() },
+        });
+    }
+    let groups: Vec<Group> = places.iter().map(group).collect();
+    let bucket_ms = bucket_ms as u32;
+    let segment = Segment { session: run.session, bucket_ms, groups, columns, spans, extremes };
+    segment.bounds_ms().is_some().then_some(segment)
+}
+
+impl Past for World {
+    fn hosts(&self) -> Vec<HostName> {
+        self.hosts.keys().rev().cloned().collect()
+    }
+
+    fn tiers(&self) -> Vec<Tier> {
+        self.tiers.clone()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn first_ms(&self, host: &str) -> Option<u64> {
+        self.hosts.get(host)?.iter().flat_map(|run| &run.rows).map(|row| row.time_ms).min()
+    }
+
+    fn complete_through_ms(&self, _host: &str, bucket_ms: u64) -> u64 {
+        self.complete_ms.get(&bucket_ms).copied().unwrap_or(0)
+    }
+
+    fn segments(
+        &self,
+        host: &str,
+        bucket_ms: u64,
+        from_ms: u64,
+        to_ms: u64,
+        wanted: &Wanted,
+    ) -> Result<Vec<Segment>, QueryError> {
+        if let Some(words) = &self.broken {
+            return Err(QueryError::Store(words.clone()));
+        }
+        let Some(segments) = self.segments.get(&(HostName::from(host), bucket_ms)) else {
+            return Ok(Vec::new());
+        };
+        let overlaps = |segment: &&Segment| {
+            segment.bounds_ms().is_some_and(|(first, last)| {
+                first < to_ms && from_ms < last + u64::from(segment.bucket_ms)
+            })
+        };
+        let mut found: Vec<Segment> = segments.iter().filter(overlaps).cloned().collect();
+        if !self.gives_more {
+            for segment in &mut found {
+                segment.columns.retain(|column| wanted.raw(&column.key));
+                segment.extremes.retain(|extremes| wanted.derived(&extremes.key));
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    fn live(&self, host: &str, from_ms: u64, to_ms: u64) -> Vec<(SessionId, Vec<Row>)> {
+        let Some(runs) = self.hosts.get(host) else { return Vec::new() };
+        let from_ms = from_ms.max(self.live_from_ms.unwrap_or(0));
+        let inside = |row: &&Row| from_ms <= row.time_ms && row.time_ms < to_ms;
+        let rows = |run: &Run| run.rows.iter().filter(inside).cloned().collect();
+        runs.iter().map(|run| (run.session, rows(run))).collect()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// What a made-up machine counts.
+#[derive(Debug)]
+struct Machine {
+    cpu: [f64; 8],
+    busy_s: f64,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+const MODES: [&str; 8] = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
+
+const COUNTERS: [&str; 4] = [
+    "disk_read_bytes_total{device=\"sda\"}",
+    "disk_written_bytes_total{device=\"sda\"}",
+    "network_receive_bytes_total{interface=\"eth0\"}",
+    "network_transmit_bytes_total{interface=\"eth0\"}",
+];
+
+/// Comes and goes once.
+const GUEST: &str = "disk_read_bytes_total{device=\"sdb\"}";
+
+/// A session of `count` seconds at 1 Hz: a counter of its own now and then resets, seconds are
+/// missing, some series are sampled every five and every seven seconds, and the server's clock is
+/// set forward.
+pub(super) fn session(dice: &mut Dice, id: u128, start_ms: u64, count: u64) -> Run {
+    let mut machine = Machine { cpu: [1_000.0; 8], busy_s: 7.0, counters: BTreeMap::new() };
+    let (guest_from, guest_to) = (dice.below(count), dice.below(count));
+    let gap_from = dice.below(2 * count);
+    let gap_to = gap_from + dice.below(300);
+    let (mut rows, mut time_ms, mut elapsed_us) = (Vec::new(), start_ms, dice.below(5_000_000));
+    for at in 0..count {
+        let tremble_us = dice.below(800);
+        let passed_s = if at == 0 { 0.0 } else { 1.0 + tremble_us as f64 / 1e6 };
+        elapsed_us += if at == 0 { 0 } else { 1_000_000 + tremble_us };
+        time_ms += 1_000;
+        if dice.one_in(3_000) {
+            time_ms += 1_000 * dice.below(40);
+        }
+        machine.turn(dice, passed_s);
+        let lost = at > 0 && (dice.one_in(40) || (gap_from..gap_to).contains(&at));
+        if lost {
+            continue;
+        }
+        let guest = (guest_from..guest_to).contains(&at);
+        rows.push(row(at + 1, time_ms, elapsed_us, machine.samples(dice, at, guest)));
+    }
+    let chunks = vec![0; rows.len()];
+    Run { session: SessionId(id), rows, chunks }
+}
+
+impl Machine {
+    fn turn(&mut self, dice: &mut Dice, passed_s: f64) {
+        let shares: Vec<f64> = (0..8).map(|_| 1.0 + dice.below(100) as f64).collect();
+        let all: f64 = shares.iter().sum();
+        if dice.one_in(2_000) {
+            self.cpu = [5.0; 8];
+        }
+        self.busy_s += dice.below(1_000) as f64 / 1_000.0;
+        for (mode, share) in self.cpu.iter_mut().zip(shares) {
+            *mode += 4.0 * passed_s * share / all;
+        }
+        for name in COUNTERS.into_iter().chain([GUEST, "slow_total"]) {
+            let counter = self.counters.entry(name).or_insert(1 << 40);
+            *counter += if dice.one_in(50) { dice.below(1 << 24) } else { dice.below(1 << 12) };
+            if dice.one_in(1_500) {
+                *counter = dice.below(1 << 10);
+            }
+        }
+    }
+
+    fn samples(&self, dice: &mut Dice, at: u64, guest: bool) -> Samples {
+        let mut samples: BTreeMap<String, Value> = BTreeMap::new();
+        for (mode, value) in MODES.iter().zip(self.cpu) {
+            samples.insert(format!("cpu_seconds_total{{mode=\"{mode}\"}}"), Value::Float(value));
+        }
+        for name in COUNTERS {
+            samples.insert(name.to_owned(), Value::Unsigned(self.counters[name]));
+        }
+        if guest {
+            samples.insert(GUEST.to_owned(), Value::Unsigned(self.counters[GUEST]));
+        }
+        let busy = "disk_busy_seconds_total{device=\"sda\"}";
+        samples.insert(busy.to_owned(), Value::Float(self.busy_s));
+        let amount = Value::Unsigned(dice.below(1 << 33));
+        samples.insert("memory_available_bytes".to_owned(), amount);
+        samples.insert("memory_total_bytes".to_owned(), Value::Unsigned(1 << 33));
+        samples.insert("processes".to_owned(), Value::Unsigned(200 + dice.below(50)));
+        samples.insert("load1".to_owned(), Value::Float(dice.below(400) as f64 / 100.0));
+        if at.is_multiple_of(5) {
+            samples.insert("room_celsius".to_owned(), Value::Float(dice.below(30) as f64));
+            samples.insert("slow_total".to_owned(), Value::Unsigned(self.counters["slow_total"]));
+        }
+        if at.is_multiple_of(7) {
+            samples.insert("seventh".to_owned(), Value::Float(dice.below(30) as f64));
+        }
+        let parse = |(key, value): (String, Value)| (SeriesKey::parse(&key).unwrap(), value);
+        samples.into_iter().map(parse).collect()
+    }
+}
+
+/// Cuts a run into segments as they arrive: stretches of some minutes, some of them late, so that
+/// what arrived on time surrounds them.
+pub(super) fn scatter(dice: &mut Dice, run: &mut Run) {
+    let (mut chunk, mut next, mut late) = (0, 1, None::<(usize, usize)>);
+    for at in 0..run.chunks.len() {
+        if dice.one_in(400) {
+            chunk = next;
+            next += 1;
+        }
+        if dice.one_in(300) {
+            late = Some((next, at + dice.below(120) as usize));
+            next += 1;
+        }
+        late = late.filter(|(_, until)| at < *until);
+        run.chunks[at] = late.map_or(chunk, |(late, _)| late);
+    }
+}
