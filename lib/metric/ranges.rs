@@ -138,6 +138,22 @@ impl SeqRanges {
     }
 }
 
+impl Extend<SeqRange> for SeqRanges {
+    fn extend<I: IntoIterator<Item = SeqRange>>(&mut self, ranges: I) {
+        for range in ranges {
+            self.insert_range(range);
+        }
+    }
+}
+
+impl FromIterator<SeqRange> for SeqRanges {
+    fn from_iter<I: IntoIterator<Item = SeqRange>>(ranges: I) -> Self {
+        let mut set = Self::new();
+        set.extend(ranges);
+        set
+    }
+}
+
 fn overlap_len(a: SeqRange, b: SeqRange) -> u64 {
     let (first, last) = (a.0.max(b.0), a.1.min(b.1));
     if first > last { 0 } else { (last - first).saturating_add(1) }

@@ -51,7 +51,7 @@ pub(super) struct Spooled {
 
 /// What is to be written next.
 #[derive(Debug, Default)]
-pub(in crate::client) struct ToWrite {
+pub(in crate::client) struct Batch {
     pub(in crate::client) frames: Vec<Frame>,
     pub(in crate::client) state: State,
     pub(in crate::client) is_state_due: bool,
@@ -85,8 +85,8 @@ impl Buffer {
     }
 
     /// Copies of the oldest frames that are not on disk, and what became of the others.
-    pub(in crate::client) fn to_write(&mut self) -> ToWrite {
-        let Some(spooled) = &self.spooled else { return ToWrite::default() };
+    pub(in crate::client) fn take_batch(&mut self) -> Batch {
+        let Some(spooled) = &self.spooled else { return Batch::default() };
         let (mut frames, mut bytes) = (Vec::new(), 0);
         for seq in spooled.unwritten.as_slice().iter().flat_map(|range| range.0..=range.1) {
             if frames.len() >= WRITE_FRAMES_MAX || bytes >= WRITE_BYTES_MAX {
@@ -100,10 +100,10 @@ impl Buffer {
             frames.push(frame);
         }
         if frames.is_empty() {
-            return ToWrite::default();
+            return Batch::default();
         }
         let is_state_due = std::mem::take(&mut self.own.is_changed);
-        ToWrite { frames, state: self.own_state(), is_state_due }
+        Batch { frames, state: self.own_state(), is_state_due }
     }
 
     /// Frames are on disk now, or cannot be written at all (`refused`).
@@ -112,10 +112,7 @@ impl Buffer {
         spooled.blocked_us = None;
         for range in frames.as_slice() {
             // An ack may have been faster, or the buffer's limit.
-            let fresh: Vec<SeqRange> = spooled.unwritten.within(*range).collect();
-            for range in fresh {
-                self.own.kept.insert_range(range);
-            }
+            self.own.kept.extend(spooled.unwritten.within(*range));
             let gone = self.own.kept.count_in(*range) < range.1 - range.0 + 1;
             self.own.is_changed |= gone;
         }
@@ -189,12 +186,8 @@ impl Buffer {
     /// What a kill would lose.
     #[cfg(test)]
     pub(in crate::client) fn in_memory_alone(&self) -> SeqRanges {
-        let mut alone = SeqRanges::new();
         let here = self.waiting.keys().filter(|seq| !self.own.kept.contains(**seq));
-        for seq in here {
-            alone.insert(*seq);
-        }
-        alone
+        here.map(|seq| (*seq, *seq)).collect()
     }
 
     /// Whether every frame in memory has had its chance to get to the disk.
@@ -240,9 +233,7 @@ impl Buffer {
 
     fn own_state(&self) -> State {
         let mut open = self.own.away.clone();
-        for seq in self.waiting.keys() {
-            open.insert(*seq);
-        }
+        open.extend(self.waiting.keys().map(|seq| (*seq, *seq)));
         let (through, open) = (self.account.sampled, open.as_slice().to_vec());
         State { through, open, gone: self.own.gone.list() }
     }

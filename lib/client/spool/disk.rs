@@ -109,7 +109,7 @@ impl FileDisk {
         self.dir.join(format!("{number:010}{ENDING}"))
     }
 
-    fn to_write(&mut self, number: u64) -> io::Result<&mut File> {
+    fn writable(&mut self, number: u64) -> io::Result<&mut File> {
         if self.written.as_ref().is_none_or(|(open, _)| *open != number) {
             let file = OpenOptions::new().append(true).open(self.path(number))?;
             self.written = Some((number, file));
@@ -138,7 +138,7 @@ impl Disk for FileDisk {
     }
 
     fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
-        self.to_write(number)?.write_all(bytes)
+        self.writable(number)?.write_all(bytes)
     }
 
     fn read(&mut self, number: u64, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -155,11 +155,11 @@ impl Disk for FileDisk {
     }
 
     fn cut(&mut self, number: u64, len: u64) -> io::Result<()> {
-        self.to_write(number)?.set_len(len)
+        self.writable(number)?.set_len(len)
     }
 
     fn sync(&mut self, number: u64) -> io::Result<()> {
-        self.to_write(number)?.sync_data()
+        self.writable(number)?.sync_data()
     }
 
     fn sync_names(&mut self) -> io::Result<()> {

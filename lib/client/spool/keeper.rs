@@ -234,7 +234,7 @@ impl Keeper {
     /// Writes every frame that is not on disk yet.
     fn write(&mut self, spool: &mut Spool, now: Duration) -> std::io::Result<()> {
         loop {
-            let batch = self.shared.buffer().to_write();
+            let batch = self.shared.buffer().take_batch();
             if batch.frames.is_empty() {
                 return Ok(());
             }

@@ -120,14 +120,10 @@ fn read_segment(disk: &mut dyn Disk, number: u64, tail: &mut u64) -> io::Result<
     let mut state = None;
     let mut records = Records::new(number, HEAD_LEN as u64);
     let mut has_encoder = false;
-    loop {
-        let next = match records.next(disk, u64::MAX)? {
-            Next::Record(body, at) => (body, at),
-            Next::End | Next::Bad => break,
-        };
-        match next {
-            (Body::State(newer), _) => state = Some(newer),
-            (Body::Frame { seq, is_fresh, .. }, at) => {
+    while let Next::Record(body, at) = records.next(disk, u64::MAX)? {
+        match body {
+            Body::State(newer) => state = Some(newer),
+            Body::Frame { seq, is_fresh, .. } => {
                 // Numbers only grow, and the first frame needs an encoder's beginning.
                 if segment.frames.last().is_some_and(|last| seq <= last)
                     || !(is_fresh || has_encoder)
@@ -171,17 +167,11 @@ fn account<'a>(
     segments: impl Iterator<Item = &'a SeqRanges>,
     state: &State,
 ) -> Option<Recovered> {
-    let mut kept = SeqRanges::new();
-    for range in segments.flat_map(SeqRanges::as_slice) {
-        kept.insert_range(*range);
-    }
+    let kept: SeqRanges = segments.flat_map(SeqRanges::as_slice).copied().collect();
     let gone_last = state.gone.iter().map(|(range, _)| range.1).max().unwrap_or(0);
     let last = kept.last().unwrap_or(0).max(state.through).max(gone_last);
     // Not settled: what the state calls open, and all that was sampled after it was written.
-    let mut open = SeqRanges::new();
-    for range in &state.open {
-        open.insert_range((range.0, range.1.min(last)));
-    }
+    let mut open: SeqRanges = state.open.iter().map(|open| (open.0, open.1.min(last))).collect();
     open.insert_range((state.through + 1, last));
     for (range, _) in &state.gone {
         open.remove_range(*range);
@@ -189,9 +179,7 @@ fn account<'a>(
     let mut waiting = SeqRanges::new();
     let mut gone = state.gone.clone();
     for range in open.as_slice() {
-        for range in kept.within(*range) {
-            waiting.insert_range(range);
-        }
+        waiting.extend(kept.within(*range));
         gone.extend(kept.missing_in(*range).into_iter().map(|range| (range, LOST.to_owned())));
     }
     if waiting.is_empty()

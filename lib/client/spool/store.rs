@@ -152,7 +152,9 @@ impl Spool {
                     restarts.extend(is_fresh.then_some(Restart { seq: frame.seq, at }));
                     written.frames.insert(frame.seq);
                 }
-                None => drop(written.refused.insert(frame.seq)),
+                None => {
+                    written.refused.insert(frame.seq);
+                }
             }
         }
         if let Err(error) = self.append(number, &bytes) {
@@ -162,10 +164,7 @@ impl Spool {
         }
         if let Some(segment) = self.segment_mut(number) {
             segment.restarts.extend(restarts);
-            let frames = written.frames.as_slice();
-            for range in frames {
-                segment.frames.insert_range(*range);
-            }
+            segment.frames.extend(written.frames.as_slice().iter().copied());
         }
         Ok(written)
     }
