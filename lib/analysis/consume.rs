@@ -5,13 +5,14 @@
 //! record on. A bus that cannot be reached is tried for ever, with growing pauses. A topic that was
 //! made anew is told from the one before by a record that is known of it ([`Checkpoint`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analysis::history::{Archive, Checkpoint, Lane};
 use crate::analysis::hosts::Host;
 use crate::analysis::intake::{Intake, Reading, Shared};
 use crate::analysis::live::WINDOW_MS;
+use crate::analysis::standing::Standing;
 use crate::analysis::view::{BusState, STAGES_WINDOW_S};
 use crate::base::backoff::Backoff;
 use crate::base::clock::SharedClock;
@@ -34,10 +35,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Or when one batch brought so many records.
 const SWEEP_RECORDS: usize = 1_000;
-
-/// How the readers stand with the bus, by partition of the metrics.
-#[derive(Debug)]
-pub(in crate::analysis) struct Standing(Mutex<Vec<BusState>>);
 
 /// A clock whose Unix time is not moved by anybody who sets it.
 #[derive(Debug, Clone)]
@@ -71,36 +68,6 @@ pub(in crate::analysis) struct Consumer {
     catch_up_to: Option<u64>,
     at_end: bool,
     partitions: u32,
-}
-
-impl Standing {
-    /// Nothing was read yet.
-    pub(in crate::analysis) fn new(partitions: u32) -> Self {
-        let start = BusState::CatchingUp { behind_s: 0 };
-        Self(Mutex::new(vec![start; partitions as usize]))
-    }
-
-    /// The worst of all partitions.
-    pub(in crate::analysis) fn worst(&self) -> BusState {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let down = states.iter().find(|state| matches!(state, BusState::Down { .. }));
-        let behind = states.iter().filter_map(|state| match state {
-            BusState::CatchingUp { behind_s } => Some(*behind_s),
-            _ => None,
-        });
-        match (down, behind.max()) {
-            (Some(down), _) => down.clone(),
-            (None, Some(behind_s)) => BusState::CatchingUp { behind_s },
-            (None, None) => BusState::Ok,
-        }
-    }
-
-    fn set(&self, partition: u32, state: BusState) {
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = states.get_mut(partition as usize) {
-            *place = state;
-        }
-    }
 }
 
 impl SteadyClock {

@@ -9,7 +9,7 @@
 //!
 //! - [`start`] begins reading; dropping the [`Handle`] ends it within a second
 //! - [`view`]: what the http room may ask, and the shapes it gets
-//! - `consume`: the threads; `intake`: one record at a time
+//! - `consume`: the threads, `standing`: how they stand with the bus; `intake`: one record at a time
 //! - `hosts`: what is known of each, one lock a host
 //! - `ledger`: stored, waiting, missing, dropped, doubled; per session, by ranges
 //! - `live`: the window, sealed in blocks of about a byte a sample
@@ -37,6 +37,7 @@ mod rate;
 mod servers;
 mod service;
 mod stages;
+mod standing;
 pub mod view;
 
 use std::fmt;
@@ -49,11 +50,12 @@ use crate::base::stop::{self, Stopper};
 use crate::base::thread::{self, Joined};
 use crate::bus::{Bus, Topic};
 
-use consume::{Consumer, Standing, SteadyClock};
+use consume::{Consumer, SteadyClock};
 pub use counts::AnalysisCounts;
 use history::{Archive, OpenHistory, Writer};
 use intake::Shared;
 use service::Service;
+use standing::Standing;
 use view::View;
 
 /// Hosts kept by default: what one server is built for. Each takes about 10 KB, and its window

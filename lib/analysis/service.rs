@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 
-use crate::analysis::consume::{Standing, SteadyClock};
+use crate::analysis::consume::SteadyClock;
 use crate::analysis::history::query::QueryCounts;
 use crate::analysis::history::{self, Reading};
 use crate::analysis::hosts::Host;
 use crate::analysis::intake::Shared;
 use crate::analysis::presence::BACKLOG_MS;
+use crate::analysis::standing::Standing;
 use crate::analysis::view::{
     BusState, HistoryStatus, HostDetail, HostSummary, Ledger, LedgerReport, LiveUpdate, Newest,
     QueryAnswer, QueryError, QuerySpec, Stages, View, Window,

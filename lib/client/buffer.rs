@@ -4,7 +4,7 @@
 //! dropped is dropped oldest first and declared to the server, so that a hole is never a mystery.
 //! Frames in flight go last: they are most likely safe already, and a frame both stored and
 //! declared gone would puzzle the ledger. With a spool nothing is dropped that is on disk: it is
-//! put away there and read back when its turn comes ([`spooled`]).
+//! put away there and read back when its turn comes (`spooled`).
 //!
 //! On a new stream everything that waits is sent again, oldest first, but never ahead of what is
 //! sampled meanwhile: live frames go at once, the backlog fills the gaps, and only so much of it
@@ -16,7 +16,7 @@ mod spooled;
 use std::collections::{BTreeMap, HashMap};
 
 use super::shelf::Shelf;
-use crate::metric::{Declaration, Frame, Layout, SeqRange, SeqRanges, SessionId};
+use crate::metric::{Declaration, Frame, Layout, SeqRange, SessionId};
 pub(super) use earlier::{EARLIER_BARE_MAX, EARLIER_SESSIONS_MAX};
 use spooled::Spooled;
 pub(super) use spooled::Writes;

@@ -25,6 +25,7 @@ mod conversation;
 mod counts;
 mod gone;
 mod grpc_words;
+mod left;
 mod machine;
 mod orders;
 mod reconnect;

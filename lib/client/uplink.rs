@@ -24,6 +24,7 @@ use grpcio::{
 use super::buffer::Writes;
 use super::conversation::{Conversation, Ending, Memory};
 use super::grpc_words::{explain, in_words};
+use super::left;
 use super::machine;
 use super::reconnect::Reconnect;
 use super::shared::Shared;
@@ -161,7 +162,7 @@ impl Uplink {
                 break;
             }
         }
-        let words = self.report();
+        let words = left::report(&self.shared, self.is_kept());
         drop(self.environment);
         let _ = self.ended.recv_timeout(ENVIRONMENT_LIMIT);
         words
@@ -364,42 +365,6 @@ impl Uplink {
         let until = self.shared.clock.monotonic() + WHY_LIMIT;
         halves.broken = Some((format!("sending failed: {error}"), until));
     }
-
-    /// Says what was left, exactly.
-    fn report(&self) -> String {
-        let (account, left) = {
-            let buffer = self.shared.buffer();
-            (buffer.account(), buffer.waiting_ranges())
-        };
-        let session = self.shared.session;
-        if left.is_empty() {
-            let words = format!("nothing left: {} frames acknowledged", account.acked);
-            log::info!("{words}, session {session}");
-            return words;
-        }
-        let (ranges, waiting) = (list(&left), account.waiting);
-        if self.is_kept() {
-            let words = format!(
-                "kept in the spool for the next run: frames {ranges} ({waiting}) of session \
-                 {session}"
-            );
-            log::info!("{words}");
-            return words;
-        }
-        let words =
-            format!("left unacknowledged: frames {ranges} ({waiting}) of session {session}");
-        log::warn!("{words}");
-        words
-    }
-}
-
-/// `120-134, 140`.
-fn list(ranges: &[SeqRange]) -> String {
-    let words: Vec<String> = ranges
-        .iter()
-        .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") })
-        .collect();
-    words.join(", ")
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@
 //! nothing (the embedded one) gets a log in the same store.
 //!
 //! The files in here, in the order of the data:
-//! - [`tiers`]: how long what is kept how finely
+//! - `tiers`: how long what is kept how finely
 //! - `track`: how far a host is accounted for; `lane`: how far a partition was read
 //! - `open`: frames that wait for their chunk to close
 //! - `thin`, `merge`, `roll`: frames into points of a second, segments into one, points of a
@@ -56,6 +56,7 @@ mod restore;
 mod roll;
 mod segment;
 mod store;
+mod stretch;
 mod table;
 mod thin;
 mod tiers;
@@ -70,6 +71,7 @@ pub use maintain::{BackupError, Report, backup, check};
 pub(in crate::analysis) use reading::Reading;
 pub(in crate::analysis) use restore::Recalled;
 pub use restore::{HistoryConfig, OpenError, OpenHistory, WRITE_AFTER, open};
+pub use stretch::Stretch;
 pub use tiers::{Tier, Tiers};
 pub(in crate::analysis) use track::{Seen, Track};
 pub(in crate::analysis) use writer::Writer;

@@ -12,7 +12,7 @@
 //! Segments of one session may overlap (a backlog that arrived late): frames are told apart by
 //! their number, extremes of one bucket are united.
 //!
-//! As bytes ([`encode`], [`Reader`]) a segment begins with a directory, so that a few of its series
+//! As bytes ([`encode()`], [`Reader`]) a segment begins with a directory, so that a few of its series
 //! can be read without the others; `layout` says how they lie. What comes back is exactly what was
 //! written, but for extremes, which are rounded outwards.
 

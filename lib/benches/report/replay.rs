@@ -40,6 +40,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let read = Arc::clone(&bus.read);
     let bus: Arc<dyn Bus> = Arc::new(bus);
     let config = Config {
+        history: None,
         hosts_max: HOSTS_MAX,
         live_bytes_max: LIVE_BYTES_MAX,
         counts: CountSources::default(),

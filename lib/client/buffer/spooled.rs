@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::{Buffer, Place};
 use crate::client::shelf::Shelf;
 use crate::client::spool::State;
-use crate::metric::{Frame, SeqRange, SeqRanges, SessionId};
+use crate::metric::{Frame, SeqRanges, SessionId};
 
 /// How long a frame waits for a disk that makes no progress before it is sent all the same.
 const PATIENCE_US: u64 = 1_000_000;

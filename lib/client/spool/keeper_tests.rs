@@ -268,7 +268,9 @@ fn one_turn(world: &mut World, dice: &mut Dice, is_rough: bool) {
     match dice.below(if is_rough { 26 } else { 20 }) {
         0..=5 => world.sample(1 + dice.below(12), dice.below(3) as usize),
         6..=8 => world.turn(),
-        9..=12 => (0..dice.below(40)).for_each(|_| drop(world.send())),
+        9..=12 => (0..dice.below(40)).for_each(|_| {
+            world.send();
+        }),
         13..=14 => world.acknowledge(dice.next() >> 8, None),
         15 => {
             let first = 1 + dice.below(400);

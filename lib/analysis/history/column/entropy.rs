@@ -1,7 +1,7 @@
 //! Narrow unsigned integers through pco; nothing else knows it.
 //!
 //! Of pco's format only the wrapped chunk of one page is used, always classic and without a delta
-//! of its own, because [`integers`](super::integers) has done that. Such a chunk begins with a
+//! of its own, because [`integers`](mod@super::integers) has done that. Such a chunk begins with a
 //! zero byte (mode and delta, four bits each); it is left out and put back before reading, so that
 //! pco cannot be talked into a mode that takes memory for what is not there.
 

@@ -1,6 +1,6 @@
 //! From the format of an older program to this one's, step by step in one transaction.
 //!
-//! What changes the tables or the bytes of a row raises [`FORMAT`](super::tables::FORMAT) and
+//! What changes the tables or the bytes of a row raises [`FORMAT`] and
 //! adds a [`Step`] to [`STEPS`], with a file of the format before as the fixture of its test:
 //!
 //! | format | since then |
