@@ -10,6 +10,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROFILE := --release --locked
 # Arguments for run, server, client and analysis: make run ARGS="--listen 127.0.0.1:9000"
 ARGS ?=
+# Where make run and make analysis keep what they have seen.
+DATA ?= .data
 
 # Tests that start programs, brokers and browsers: one at a time. Each is a [[test]] of Cargo.toml.
 SYSTEM_TESTS ?= kafka system page
@@ -23,7 +25,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: build ## watch this machine: everything in one program, page on http://localhost:8003
-	$(TARGET)/release/monitor $(ARGS)
+	$(TARGET)/release/monitor --data $(DATA)/monitor $(ARGS)
 
 server: build ## the server alone, on port 50051; it needs a broker: make kafka
 	@bin/kafka.sh status >/dev/null || echo "No broker was started from here: if none answers on localhost:9094, start one with: make kafka"
@@ -34,7 +36,7 @@ client: build ## the client alone: sends this machine's metrics to the server on
 
 analysis: build ## the analysis alone: reads the broker, page on http://localhost:8003
 	@bin/kafka.sh status >/dev/null || echo "No broker was started from here: if none answers on localhost:9094, start one with: make kafka"
-	$(TARGET)/release/monitor-analysis $(ARGS)
+	$(TARGET)/release/monitor-analysis --data $(DATA)/analysis $(ARGS)
 
 kafka: ## start a Kafka broker on localhost:9094, by docker compose if an engine answers, else in Java
 	@bin/kafka.sh start

@@ -18,7 +18,7 @@
 //! | [`client`] | schedule -> sampler -> buffer -> uplink |
 //! | [`bus`] | publish until durable, read from an offset; bytes only |
 //! | [`server`] | intake -> forward -> acknowledge; the director says who samples what, how often |
-//! | [`analysis`] | consume -> ledger -> live; rates |
+//! | [`analysis`] | consume -> ledger -> live -> history; rates |
 //! | [`http`] | gate -> routes -> view; the live stream |
 //!
 //! What must always hold, and the test that holds it:

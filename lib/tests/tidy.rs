@@ -29,7 +29,6 @@ const ONE_DOOR: &[(&str, &[&str])] = &[
     ("httparse::", &["http/gate"]),
     ("procfs::", &["collector/"]),
     ("redb::", &["analysis/history/store/"]),
-    ("pco::", &["analysis/history/column"]),
     ("serde_json::", &["wire/json", "http/view", "http/live", "http/routes"]),
     ("#[derive(Serialize", &["http/view"]),
     ("pco::", &["analysis/history/column/entropy.rs"]),
