@@ -7,7 +7,7 @@ use std::time::Duration;
 use realtime_monitor::base::stop;
 
 /// No wait in these tests is longer, except where a deadline of the gate is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn pause(time: Duration) {
     let (_stopper, stop) = stop::pair();

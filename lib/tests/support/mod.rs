@@ -12,7 +12,6 @@
 pub mod broker;
 pub mod deployment;
 pub mod fleet;
-pub mod history;
 pub mod http;
 pub mod program;
 pub mod wait;
