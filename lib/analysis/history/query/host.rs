@@ -16,6 +16,10 @@ use crate::analysis::rate::KeyPool;
 use crate::analysis::view::QueryError;
 use crate::metric::{HostName, SeriesKey, SessionId};
 
+/// Sessions of one host that are followed at once, some 10 KB each; of more, the one that ended
+/// first goes. It is missed only if it comes back.
+const SESSIONS_MAX: usize = 256;
+
 /// What every host of a query needs.
 pub(super) struct Question<'a> {
     pub(super) past: &'a dyn Past,
@@ -30,6 +34,8 @@ pub(super) struct Question<'a> {
 pub(super) struct HostRead<'a> {
     question: &'a Question<'a>,
     sessions: HashMap<SessionId, Session>,
+    /// Time and number of the first frame of each.
+    firsts: HashMap<SessionId, (u64, u64)>,
     pub(super) series: Series<'a>,
 }
 
@@ -61,7 +67,7 @@ impl<'a> HostRead<'a> {
         let Question { plan, fixed, wanted, .. } = *question;
         let (places, folds) = (HashMap::new(), Vec::new());
         let series = Series { plan, fixed, wanted, places, folds, points: 0 };
-        Self { question, sessions: HashMap::new(), series }
+        Self { question, sessions: HashMap::new(), firsts: HashMap::new(), series }
     }
 
     /// Reads everything of the host that the plan asks for.
@@ -110,28 +116,37 @@ impl<'a> HostRead<'a> {
                     self.series.add_extremes((segment, place), extremes, span, &mut covers)?;
                 }
             }
-            let session = session_of(&mut self.sessions, of_session[0].session, self.question);
+            let id = of_session[0].session;
+            let session = session_of(&mut self.sessions, id, self.question);
             session.read_segments(of_session, span, &mut covers, &mut self.series)?;
+            self.note_first(id);
         }
         Ok(())
     }
 
     fn read_live(
         &mut self,
-        session: SessionId,
+        id: SessionId,
         rows: &[Row],
         work: &mut Work,
     ) -> Result<(), QueryError> {
         work.add_samples(rows.iter().map(|row| row.samples.len() as u64).sum())?;
-        let session = session_of(&mut self.sessions, session, self.question);
-        session.read_rows(rows, &mut self.series)
+        let session = session_of(&mut self.sessions, id, self.question);
+        session.read_rows(rows, &mut self.series)?;
+        self.note_first(id);
+        Ok(())
+    }
+
+    fn note_first(&mut self, id: SessionId) {
+        if let Some(first) = self.sessions.get(&id).and_then(|session| session.first) {
+            self.firsts.entry(id).or_insert(first);
+        }
     }
 
     /// Times inside the range at which a session begins.
     pub(super) fn session_starts_ms(&self) -> Vec<u64> {
         let plan = self.question.plan;
-        let mut firsts: Vec<(u64, u64)> =
-            self.sessions.values().filter_map(|session| session.first).collect();
+        let mut firsts: Vec<(u64, u64)> = self.firsts.values().copied().collect();
         firsts.sort_unstable();
         // What was there before anything else is known to begin only if it says so.
         let begins = |(at, (time_ms, seq)): (usize, &(u64, u64))| {
@@ -156,6 +171,12 @@ fn session_of<'s>(
     id: SessionId,
     question: &Question<'_>,
 ) -> &'s mut Session {
+    if sessions.len() >= SESSIONS_MAX && !sessions.contains_key(&id) {
+        let oldest = sessions.iter().min_by_key(|(_, session)| session.last_ms);
+        if let Some(oldest) = oldest.map(|(id, _)| *id) {
+            sessions.remove(&oldest);
+        }
+    }
     sessions.entry(id).or_insert_with(|| Session::new(question.pool.clone()))
 }
 
