@@ -1,9 +1,12 @@
-//! `monitor-analysis`: reads what the servers put into Kafka, keeps the newest quarter of an hour
-//! of every series and the account of frames, and serves the page and the API.
+//! `monitor-analysis`: reads what the servers put into Kafka, keeps live and past values of every
+//! series and the account of frames, and serves the page and the API.
 
 mod common;
 #[path = "flags/analysis.rs"]
 mod flags;
+#[path = "flags/maintain.rs"]
+mod maintain;
+use flags::data;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +21,10 @@ use realtime_monitor::http;
 /// Reads monitored hosts' frames from Kafka and serves the dashboard
 #[derive(Debug, Parser)]
 #[command(name = "monitor-analysis", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    maintain: Option<maintain::Maintain>,
     #[command(flatten)]
     analysis: flags::AnalysisFlags,
     #[command(flatten)]
@@ -28,22 +34,28 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   monitor-analysis
   monitor-analysis --kafka kafka-1:9092,kafka-2:9092 --data /var/lib/monitor-analysis
-  monitor-analysis --listen 0.0.0.0:8003 --insecure --public-name monitor.example.org";
+  monitor-analysis --listen 0.0.0.0:8003 --insecure --public-name monitor.example.org
+  monitor-analysis backup --data /var/lib/monitor-analysis /mnt/backup/history
+  monitor-analysis check --data /var/lib/monitor-analysis";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     common::start_log(&arguments.log);
-    common::exit(run(arguments.analysis))
+    common::exit(match arguments.maintain {
+        Some(maintain) => maintain.run(),
+        None => run(arguments.analysis),
+    })
 }
 
 fn run(flags: flags::AnalysisFlags) -> anyhow::Result<()> {
-    let (web, broker, _data) = flags.take()?;
-    let stop = stop::on_signals().context("cannot install signal handlers")?;
     let clock = Real::shared();
+    let (web, broker, history) = flags.take(&clock)?;
+    let stop = stop::on_signals().context("cannot install signal handlers")?;
     let bus: Arc<dyn Bus> = Arc::new(broker.bus());
     let config = analysis::Config {
         hosts_max: HOSTS_MAX,
         live_bytes_max: LIVE_BYTES_MAX,
+        history,
         counts: broker.counts(),
     };
     let analysis = analysis::start(config, &bus, Arc::clone(&clock))?;

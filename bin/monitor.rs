@@ -39,15 +39,19 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: flags::MonitorFlags) -> anyhow::Result<()> {
-    let settings = flags.take()?;
+    let settings = flags.take();
     let stop = stop::on_signals().context("cannot install signal handlers")?;
     let clock = Real::shared();
-    let bus = EmbeddedBus::new(PARTITIONS, clock.clone());
+    let history = settings.open(&clock)?;
+    let bus = match &history {
+        Some(history) => EmbeddedBus::starting_at(&history.log_ends(PARTITIONS), clock.clone()),
+        None => EmbeddedBus::new(PARTITIONS, clock.clone()),
+    };
     let shared: Arc<dyn Bus> = bus.clone();
 
     // From the sink back to the source; stopping begins at the source.
     let counts = flags::Counts::default();
-    let analysis = analysis::start(counts.analysis(&bus), &shared, clock.clone())?;
+    let analysis = analysis::start(counts.analysis(&bus, history), &shared, clock.clone())?;
     let server = server::start(&settings.server, shared, clock.clone())?;
     let own = settings.client(server.address())?;
     let client = client::start(own, Box::new(settings.sample.set()), clock.clone())?;

@@ -4,13 +4,15 @@
 //   connection -> stream_worker -> stream -> store (host_window) -> health -> frame -> strip, readout,
 //   fleet_view (host_order, fleet_grid, fleet_table, fleet_row, sparkline) or host_page (host_charts, chart, axis)
 //
+// and of the past: time_range (what is to be seen) -> host_picture -> history -> history_worker -> history_cache -> picture
+//
 // Modules import by `import { a, b } from './name.js';`, one import a line, and no two modules share a top-level name, so
 // that a build may also join them into one file.
 //
 // Names that tests and other tools may hold on to:
 //   body[data-link]             connecting | live | late | stale | lost | asleep
 //   #strip-link-word, #strip-link-age, #strip-up-count, #strip-total, #strip-bad[data-level], #strip-worst
-//   #notice-link, #notice-bus, #notice-insecure      each is in the page only while it holds
+//   #notice-link, #notice-bus, #notice-history, #notice-insecure      each is in the page only while it holds
 //   #fleet, #host               the views (one is hidden)
 //   #attention .issue[data-level][data-host]
 //   #heat-grid                  the canvas
@@ -19,10 +21,11 @@
 //   #host-name, #host-state[data-level], #host-facts, #host[data-old?]
 //   #host-figures [data-figure=cpu|memory|disk-read|disk-write|network-in|network-out|load|processes] .number
 //   #charts #chart-cpu, -load, -memory, -swap, -disk-busy, -disk-throughput, -disk-operations, -network, -network-packets,
-//     -network-errors, -processes, -processes-waiting; in each: canvas, .legend [data-series] .legend-value
+//     -network-errors, -processes, -processes-waiting; in each: canvas, .chart-note, .legend [data-series] .legend-value, .peak-value
 //   #readout-stages td[data-stage=sent|received|consumed|pushed|drawn|total|durable][data-quantile=p50|p99]
 //   #readout-ledger[data-level=good|bad], #readout-drops, #readout-link[data-connects]
-//   #filter, #theme-toggle, #help, #help-open, #pause-bar, #go-live, #sort-now, [data-window], [data-grid-by]
+//   #range-bar[data-past?], #range-text, #range-hint, #csv, #copy-link, [data-window=1|5|15|1h|6h|24h|7d|30d|90d]
+//   #filter, #theme-toggle, #help, #help-open, #pause-bar, #pause-age, #go-live, #sort-now, [data-grid-by]
 //   performance marks `first-values` (values drawn) and `first-charts` (charts drawn)
 import { monotonicMs, serverClock } from './clock.js';
 import { byId } from './dom.js';
@@ -34,14 +37,19 @@ import { listenToKeys } from './keys.js';
 import { LatencyWindow } from './latency.js';
 import { palette } from './palette.js';
 import { Readout } from './readout.js';
-import { WINDOW_MINUTES, goTo, readRoute, shownMinutes } from './route.js';
+import { RangeBar, paintPause } from './range_bar.js';
+import { goTo, noteInAddress, readRoute, routeHash } from './route.js';
 import { Shell } from './shell.js';
 import { store } from './store.js';
 import { Stream } from './stream.js';
 import { Strip } from './strip.js';
+import { TimeRange } from './time_range.js';
 
 const TICK_MS = 500;
 const LINK_CHECK_MS = 100;
+// Zooms and pans that follow each other are one step to go back from.
+const NOTE_AFTER_MS = 300;
+const ONE_STEP_MS = 1_500;
 const PROBE_EVERY_MS = 60_000;
 const PROBE_FIRST_MS = [2_000, 10_000, 30_000];
 
@@ -51,12 +59,14 @@ const drawnFromSampled = new LatencyWindow();
 const embedded = JSON.parse(byId('snapshot').textContent);
 if (embedded) store.takeSnapshot(embedded, monotonicMs());
 
-const openHost = (name) => goTo({ ...route, host: name }, true);
+const timeRange = new TimeRange(rangeMoved);
+const openHost = (name) => goTo({ ...routeSeen(), host: name }, true);
 const strip = new Strip();
 const readout = new Readout();
 const shell = new Shell();
 const fleetView = new FleetView(openHost);
-const hostPage = new HostPage();
+const rangeBar = new RangeBar(timeRange, (seen) => location.origin + location.pathname + routeHash({ ...route, ...seen }));
+const hostPage = new HostPage(timeRange, rangeBar);
 
 let route = readRoute();
 let isWhole = true;
@@ -96,7 +106,7 @@ function viewOfNow() {
   return {
     nowMs, link, route, judged, isWhole, isTick,
     serverNowMs: serverClock.atMs(nowMs),
-    windowMinutes: windowMinutes(),
+    range: timeRange.seen(serverClock.atMs(nowMs), heldMs()),
     hosts: store.hosts, windows: store.windows, sessions: store.sessions, server: store.server,
     changedHosts: store.changedHosts, isListChanged: store.isListChanged, hasData: store.hasSnapshot,
     isUnknown: link.state === 'lost' || link.state === 'stale',
@@ -110,9 +120,11 @@ let latency = { total: null, fromPushed: null };
 
 function paint() {
   const view = viewOfNow();
+  const { nowMs } = view;
   strip.paint(view);
   if (isTick || isWhole) readout.paint(view);
-  shell.paint(view.nowMs);
+  if (route.host === null) paintPause(shell.pausedMs === null ? null : nowMs - shell.pausedMs);
+  else paintPause(timeRange.isPast() ? view.serverNowMs - view.range.toMs : null);
   if (shell.pausedMs === null) {
     fleetView.update(view);
     if (route.host === null) fleetView.paint(view);
@@ -139,6 +151,9 @@ function mark(name) {
 function followRoute() {
   const before = route.host;
   route = readRoute();
+  clearTimeout(noteTimer);
+  timeRange.follow(route);
+  if (before !== route.host) shell.goLive();
   byId('fleet').hidden = route.host !== null;
   byId('host').hidden = route.host === null;
   if (byId('filter').value !== route.filter) byId('filter').value = route.filter;
@@ -153,7 +168,7 @@ function followRoute() {
 
 // Changes of the address that are not steps one goes back from are made and followed here.
 function change(part) {
-  goTo({ ...route, ...part }, false);
+  goTo({ ...routeSeen(), ...part }, false);
   followRoute();
 }
 
@@ -163,14 +178,45 @@ function moveBy(step) {
   if (next !== null) openHost(next);
 }
 
-function windowMinutes() {
+function heldMs() {
   const window = store.windows.get(route.host);
-  return shownMinutes(route, window ? window.lastTimeMs - window.timesMs[0] : 0);
+  return window ? window.lastTimeMs - window.timesMs[0] : 0;
 }
 
-function stepWindow(step) {
-  const at = WINDOW_MINUTES.indexOf(windowMinutes()) + step;
-  if (WINDOW_MINUTES[at] !== undefined) change({ windowMinutes: WINDOW_MINUTES[at] });
+// The route with what a hand has done to the time since it was read.
+function routeSeen() {
+  return { ...route, spanMs: timeRange.spanMs, toMs: timeRange.toMs };
+}
+
+let noteTimer = null;
+let notedMs = -Infinity;
+
+// The picture follows at once, the address when the hand rests.
+function rangeMoved(isNew) {
+  requestPaint();
+  if (!isNew) return;
+  clearTimeout(noteTimer);
+  noteTimer = setTimeout(noteRange, NOTE_AFTER_MS);
+}
+
+function noteRange() {
+  route = routeSeen();
+  noteInAddress(route, monotonicMs() - notedMs > ONE_STEP_MS);
+  notedMs = monotonicMs();
+}
+
+// Back to now: the fleet's picture, or the charts of a host.
+function goLive() {
+  if (route.host === null) shell.goLive();
+  else if (timeRange.isPast()) timeRange.goLive();
+}
+
+// Esc leaves what was entered last: a stretch being marked, the past, the host, the filter.
+function stepBack() {
+  if (route.host === null) change({ filter: '' });
+  else if (timeRange.held !== null) timeRange.release();
+  else if (timeRange.isPast()) timeRange.goLive();
+  else goTo({ ...routeSeen(), host: null }, true);
 }
 
 // One small request a minute tells how long the way from the server is, which no event can tell by itself.
@@ -196,19 +242,19 @@ palette.onChange(() => {
 listenToKeys({
   move: moveBy,
   open: () => route.host === null && fleetView.openMarked(),
-  back: () => (route.host !== null ? goTo({ ...route, host: null }, true) : change({ filter: '' })),
-  window: stepWindow,
-  pause: () => shell.togglePause(monotonicMs()),
-  live: () => shell.goLive(),
+  back: stepBack,
+  isHost: () => route.host !== null,
+  time: timeRange,
+  copyLink: () => rangeBar.copyLink(),
+  pause: () => (route.host === null ? shell.togglePause(monotonicMs()) : timeRange.togglePause()),
+  live: goLive,
   sort: () => fleetView.sortNow(),
   theme: () => shell.nextTheme(),
   help: () => shell.toggleHelp(),
   filter: (filter) => change({ filter }),
 });
 byId('filter').addEventListener('input', () => change({ filter: byId('filter').value }));
-for (const button of document.querySelectorAll('[data-window]')) {
-  button.addEventListener('click', () => change({ windowMinutes: Number(button.dataset.window) }));
-}
+byId('go-live').addEventListener('click', goLive);
 addEventListener('hashchange', followRoute);
 setInterval(() => {
   isTick = true;

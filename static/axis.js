@@ -2,6 +2,8 @@
 // power of two), grows at once and shrinks only after half a minute, and never zooms into flat noise.
 
 const SHRINK_AFTER_MS = 30_000;
+// After a zoom or a pan, once the hand rests.
+const SHRINK_MOVED_AFTER_MS = 400;
 
 export class AxisEnd {
   constructor(unit, floor) {
@@ -11,14 +13,15 @@ export class AxisEnd {
     this.smallerSinceMs = null;
   }
 
-  update(highest, nowMs) {
+  // `isMoved`: other times are seen than before, so the old end means nothing.
+  update(highest, nowMs, isMoved) {
     const wanted = this.snap(Math.max(highest, this.floor));
     if (wanted >= this.end) {
       this.end = wanted;
       this.smallerSinceMs = null;
     } else {
       this.smallerSinceMs ??= nowMs;
-      if (nowMs - this.smallerSinceMs > SHRINK_AFTER_MS) {
+      if (nowMs - this.smallerSinceMs > (isMoved ? SHRINK_MOVED_AFTER_MS : SHRINK_AFTER_MS)) {
         this.end = wanted;
         this.smallerSinceMs = null;
       }

@@ -1,24 +1,36 @@
 // One chart of a host page: uPlot with our axes, our legend with fixed places, a crosshair in step with all other charts,
-// and gaps shown as shaded bands with their cause.
+// and gaps shown as shaded bands with their cause. It draws a HostWindow or a Picture, which look alike.
 import { AxisEnd, splitsUpTo } from './axis.js';
 import { drawBands, hatchPattern } from './chart_bands.js';
+import { listenToHands } from './chart_gestures.js';
 import { ChartLegend } from './chart_legend.js';
-import { holdToInspect } from './chart_touch.js';
+import { drawPeak, drawSpreads } from './chart_spread.js';
 import { make, setText } from './dom.js';
-import { axisTexts, clockText } from './format.js';
+import { axisTexts, clockText, quantityText } from './format.js';
 import { requestPaint } from './frame.js';
 import { palette } from './palette.js';
 import { lowerBound } from './host_window.js';
+import { axisTimeTexts, momentText, spanText } from './time_text.js';
 
 const RERANK_MS = 10_000;
 const CROSSHAIR = 'host';
 const AXIS_WIDTH_PX = 64;
+const PADDING_RIGHT_PX = 6;
 const TIME_WIDTH_PX = 50;
+const LINE_PX = 1.5;
+const DENSE_PX = 4;
+const TIME_SPACE_PX = 70;
+// With a day before the time.
+const DAY_TIME_SPACE_PX = 100;
+const OFF_MOUSE = () => null;
 
 export class Chart {
-  constructor(spec, parent, uPlot) {
+  constructor(spec, parent, uPlot, timeRange) {
     this.spec = spec;
     this.uPlot = uPlot;
+    this.timeRange = timeRange;
+    this.widthPx = 0;
+    this.isMarked = false;
     this.plot = null;
     this.lines = [];
     this.signature = '';
@@ -35,8 +47,8 @@ export class Chart {
     this.element.setAttribute('aria-label', spec.title);
     this.note = make('span', 'chart-note');
     const head = make('div', 'chart-head');
-    head.append(make('h2', 'chart-title', spec.title), this.note);
     this.legend = new ChartLegend(spec.unit, () => this.toggleAll());
+    head.append(make('h2', 'chart-title', spec.title), this.legend.peak.item, this.note);
     this.box = make('div', 'chart-plot');
     this.tip = make('div', 'chart-tip');
     this.tip.hidden = true;
@@ -50,6 +62,7 @@ export class Chart {
 
   observe() {
     this.resizes = new ResizeObserver(() => {
+      this.measure();
       if (this.plot) this.plot.setSize({ width: this.box.clientWidth, height: this.box.clientHeight });
     });
     this.resizes.observe(this.box);
@@ -58,6 +71,11 @@ export class Chart {
       if (this.isVisible) this.wantsPaint();
     });
     this.visibility.observe(this.element);
+  }
+
+  // The width of the plotting area, known before uPlot has laid it out.
+  measure() {
+    this.widthPx = Math.max(0, this.box.clientWidth - AXIS_WIDTH_PX - PADDING_RIGHT_PX);
   }
 
   destroy() {
@@ -77,22 +95,46 @@ export class Chart {
     requestPaint();
   }
 
-  // `view` holds the window of time to show: [fromMs, toMs] by the server's clock, and what is known about the host.
+  // `window`: what to draw. `view` holds the stretch of time to show, [fromMs, toMs] by the server's clock, what is known
+  // about the host, and its live window (`live`), whose newest values a live chart tells.
   paint(window, view) {
     if (!this.isVisible) return;
     this.isPaintWanted = false;
     this.choose(window, view.nowMs);
-    if (this.lines.length === 0) return;
+    if (this.lines.length === 0) return setText(this.note, view.note);
     this.window = window;
     this.view = view;
     const data = [window.timesMs, ...this.lines.map((line) => line.values)];
     const { plot } = this;
     plot.batch(() => {
       plot.setData(data, false);
+      this.thin(window, view);
       plot.setScale('x', { min: view.fromMs, max: view.toMs });
       plot.setScale('y', { min: 0, max: this.end(window, view) });
     });
+    // Other rows may lie under the crosshair now.
+    if (plot.cursor.left >= 0) plot.setCursor({ left: plot.cursor.left, top: plot.cursor.top }, false, false);
+    this.paintMark(view.selection);
     this.paintLegend();
+  }
+
+  // Where points are dense, lines are as thin as whole pixels can be: that costs a twentieth, and more is seen.
+  thin(window, { fromMs, toMs }) {
+    const rows = lowerBound(window.timesMs, toMs) - lowerBound(window.timesMs, fromMs);
+    const ratio = devicePixelRatio || 1;
+    const width = rows * DENSE_PX > this.widthPx ? Math.floor(ratio) / ratio : LINE_PX;
+    this.lines.forEach((line, i) => {
+      if (!line.fill) this.plot.series[i + 1].width = width;
+    });
+  }
+
+  // The stretch that is being marked, on every chart.
+  paintMark(selection) {
+    if (!selection && !this.isMarked) return;
+    this.isMarked = Boolean(selection);
+    const { plot } = this;
+    const [left, right] = selection ? [selection.fromMs, selection.toMs].map((timeMs) => plot.valToPos(timeMs, 'x')) : [0, 0];
+    plot.setSelect({ left, width: right - left, top: 0, height: selection ? plot.over.clientHeight : 0 }, false);
   }
 
   // The lines are looked up anew for every frame, as columns come and grow; which devices are the worst is decided anew
@@ -121,19 +163,24 @@ export class Chart {
     const fixed = this.spec.end?.(window);
     if (fixed) return fixed;
     const first = lowerBound(window.timesMs, view.fromMs);
+    const last = lowerBound(window.timesMs, view.toMs);
     let highest = 0;
-    for (const { values } of this.lines) {
-      for (let row = first; row < values.length; row++) if (values[row] > highest) highest = values[row];
+    for (const { values, high } of this.lines) {
+      for (let row = first; row <= last; row++) {
+        const top = high?.[row] ?? values[row];
+        if (top > highest) highest = top;
+      }
     }
-    return this.axis.update(highest, view.nowMs);
+    return this.axis.update(highest, view.nowMs, view.isMoved);
   }
 
   build(signature) {
     this.signature = signature;
     this.plot?.destroy();
     this.plot = null;
-    this.legend.setLines(this.lines);
+    this.legend.setLines(this.lines, this.lines.peak);
     if (this.lines.length === 0) return;
+    this.measure();
     const data = [[], ...this.lines.map(() => [])];
     this.plot = new this.uPlot(this.options(), data, this.box);
     this.plot.over.addEventListener('pointerenter', () => {
@@ -143,7 +190,7 @@ export class Chart {
       this.isPointerHere = false;
       this.tip.hidden = true;
     });
-    holdToInspect(this.plot, (isHeld) => {
+    listenToHands(this.plot, this.timeRange, (isHeld) => {
       this.isPointerHere = isHeld;
       if (!isHeld) this.tip.hidden = true;
     });
@@ -156,17 +203,21 @@ export class Chart {
       width: Math.max(100, this.box.clientWidth),
       height: Math.max(60, this.box.clientHeight),
       ms: 1,
-      padding: [8, 6, 0, 0],
+      padding: [8, PADDING_RIGHT_PX, 0, 0],
       legend: { show: false },
-      cursor: { sync: { key: CROSSHAIR }, drag: { x: false, y: false, setScale: false }, y: false, points: { size: 5 } },
+      cursor: {
+        sync: { key: CROSSHAIR }, drag: { x: false, y: false, setScale: false }, y: false, points: { size: 5 },
+        bind: { mousedown: OFF_MOUSE, mouseup: OFF_MOUSE, click: OFF_MOUSE, dblclick: OFF_MOUSE },
+      },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 22, gap: 5, space: 70, grid: { show: false }, values: timeLabels },
+        { ...axis, size: 22, gap: 5, space: TIME_SPACE_PX, grid: { show: false }, values: (plot, splits) => timeLabels(plot, splits, this.widthPx) },
         { ...axis, size: AXIS_WIDTH_PX, gap: 5, splits: (plot) => splitsUpTo(plot.scales.y.max), values: (_, splits) => axisTexts(splits, unit) },
       ],
       series: [{}, ...this.lines.map((line) => this.seriesOptions(line))],
       hooks: {
-        drawClear: [(plot) => this.view && drawBands(plot, this.window, this.view)],
+        drawAxes: [(plot) => this.window && (drawBands(plot, this.window, this.view), drawSpreads(plot, this.lines, this.window))],
+        draw: [(plot) => this.window && drawPeak(plot, this.lines.peak, this.window)],
         // Drawing places the cursor too; only a move is news.
         setCursor: [(plot) => plot.cursor.left !== this.cursorLeftPx && this.wantsPaint()],
       },
@@ -177,7 +228,7 @@ export class Chart {
     const fill = line.fill ? () => (line.isHatched ? hatchPattern(palette.series[5], palette.surface) : palette.fills[line.color]) : undefined;
     return {
       stroke: () => palette.series[line.color],
-      width: line.fill ? 1 : 1.5,
+      width: line.fill ? 1 : LINE_PX,
       dash: line.dash ? [5, 3] : undefined,
       fill,
       spanGaps: false,
@@ -185,17 +236,42 @@ export class Chart {
     };
   }
 
-  // Values under the crosshair, or the newest.
+  // Values under the crosshair, or the newest that are seen.
   paintLegend() {
-    const row = this.plot.cursor.idx;
-    this.cursorLeftPx = this.plot.cursor.left;
-    const isAtCursor = row !== null && row !== undefined && this.plot.cursor.left >= 0;
-    this.legend.paint(this.lines, this.window, isAtCursor ? row : null, this.view);
-    setText(this.note, isAtCursor ? clockText(this.window.timesMs[row]) : '');
-    const isTipShown = isAtCursor && this.isPointerHere;
-    this.tip.hidden = !isTipShown;
-    if (!isTipShown) return;
-    setText(this.tip, clockText(this.window.timesMs[row]));
+    const { plot, window, view } = this;
+    const row = plot.cursor.idx;
+    this.cursorLeftPx = plot.cursor.left;
+    const isAtCursor = row !== null && row !== undefined && plot.cursor.left >= 0 && row < window.timesMs.length;
+    if (isAtCursor) {
+      this.legend.paint(this.lines, window, row, view);
+      this.legend.paintPeak(this.lines.peak, row, row);
+    } else {
+      const isFolded = view.isLive && window !== view.live;
+      const lines = isFolded ? this.spec.lines(view.live, this.ranking) : this.lines;
+      const last = view.isLive ? null : lowerBound(window.timesMs, view.toMs + 1) - 1;
+      this.legend.paint(this.lines, isFolded ? view.live : window, last, view, lines);
+      this.legend.paintPeak(this.lines.peak, lowerBound(window.timesMs, view.fromMs), lowerBound(window.timesMs, view.toMs));
+    }
+    const moment = isAtCursor ? this.momentAt(row) : '';
+    setText(this.note, moment || view.note);
+    if (this.note.title !== view.note) this.note.title = view.note;
+    this.tip.hidden = !(isAtCursor && this.isPointerHere);
+    if (!this.tip.hidden) this.paintTip(row, moment);
+  }
+
+  // The time of a row, and how much time it stands for.
+  momentAt(row) {
+    const { startMs, widthMs } = this.window.spanAt(row);
+    if (widthMs === 0) return clockText(startMs);
+    return `${momentText(startMs, widthMs)}, ${spanText(widthMs)}`;
+  }
+
+  // Beside the pointer: the time and, where a point stands for many samples, from where to where they went.
+  paintTip(row, moment) {
+    const { unit } = this.spec;
+    const extremes = this.lines.filter((line) => line.high && line.high[row] > (line.low ?? line.values)[row])
+      .map((line) => `${line.label} ${line.low ? `${quantityText(line.low[row], unit)} to` : 'at most'} ${quantityText(line.high[row], unit)}`);
+    setText(this.tip, [moment, ...extremes].join('\n'));
     const leftPx = AXIS_WIDTH_PX + this.plot.cursor.left;
     const isRight = leftPx > this.box.clientWidth / 2;
     this.tip.style.left = isRight ? 'auto' : `${leftPx + 8}px`;
@@ -220,13 +296,10 @@ function hasNeighbour(values, row, step) {
   return typeof values[at] === 'number';
 }
 
-// A label that would not fit before the right edge is left out rather than cut.
-function timeLabels(plot, splits) {
-  const hasSeconds = splits.length > 1 && splits[1] - splits[0] < 60_000;
-  const lastPx = plot.over.clientWidth - (hasSeconds ? TIME_WIDTH_PX : TIME_WIDTH_PX * 0.6) / 2;
-  return splits.map((timeMs) => {
-    if (plot.valToPos(timeMs, 'x') > lastPx) return '';
-    const text = clockText(Math.round(timeMs));
-    return hasSeconds ? text : text.slice(0, 5);
-  });
+function timeLabels(plot, splits, widthPx) {
+  const { min, max } = plot.scales.x;
+  const pxPerMs = Math.max(1, widthPx) / (max - min);
+  const stepMs = splits.length > 1 ? splits[1] - splits[0] : Infinity;
+  const textPx = stepMs < 60_000 ? TIME_WIDTH_PX : TIME_WIDTH_PX * 0.6;
+  return axisTimeTexts(splits, max - textPx / 2 / pxPerMs, stepMs * pxPerMs >= DAY_TIME_SPACE_PX);
 }

@@ -4,6 +4,7 @@ import { palette } from './palette.js';
 
 const LABEL_PX_MIN = 84;
 const HATCH_PX = 6;
+const START_PX_MIN = 8;
 
 export function drawBands(plot, window, view) {
   const { ctx, bbox } = plot;
@@ -15,8 +16,11 @@ export function drawBands(plot, window, view) {
     const isRestart = window.sessionStartsMs.some((startMs) => startMs > gap.fromMs && startMs <= gap.toMs);
     drawBand(plot, gap.fromMs, gap.toMs, isRestart ? 'client restarted' : gap.cause ?? 'no frames');
   }
-  if (view.edgeCause !== null) drawBand(plot, window.lastTimeMs, view.toMs, view.edgeCause);
-  for (const startMs of window.sessionStartsMs) drawStart(plot, startMs);
+  if (view.edgeCause !== null) drawBand(plot, window.lastTimeMs, Math.min(view.toMs, window.knownToMs ?? Infinity), view.edgeCause);
+  if (view.unkept !== null) drawBand(plot, view.fromMs, view.unkept.toMs, view.unkept.cause);
+  const starts = window.sessionStartsMs.filter((startMs) => startMs > view.fromMs && startMs < view.toMs);
+  // So many that they would be a curtain before the lines say nothing.
+  if (starts.length * START_PX_MIN < plot.over.clientWidth) for (const startMs of starts) drawStart(plot, startMs);
   ctx.restore();
 }
 

@@ -11,26 +11,20 @@ export class ChartLegend {
     this.unit = unit;
     this.element = make('ul', 'legend');
     this.entries = [];
+    // Stands beside the title of its chart.
+    this.peak = this.makeEntry({ label: 'max', isPeak: true });
+    this.peak.item.hidden = true;
     this.more = make('button', 'legend-more');
     this.more.type = 'button';
     this.more.addEventListener('click', onToggle);
   }
 
   // In the order in which they lie on each other: stacks are described from the top, read from the bottom.
-  setLines(lines) {
+  setLines(lines, peak) {
+    this.peak.item.hidden = !peak;
+    if (peak) setText(this.peak.item.children[1], peak.label);
     const order = lines.some((line) => line.fill) ? [...lines.keys()].reverse() : [...lines.keys()];
-    this.entries = order.map((index) => {
-      const line = lines[index];
-      const item = make('li');
-      const mark = make('i', 'legend-mark');
-      mark.style.setProperty('--mark', `var(--series-${line.color + 1})`);
-      mark.style.setProperty('--mark-fill', `var(--fill-${line.color + 1})`);
-      setData(mark, 'kind', line.isHatched ? 'hatch' : line.fill ? 'fill' : line.dash ? 'dash' : 'line');
-      const value = make('span', 'legend-value number', MISSING);
-      item.append(mark, make('span', '', line.label), value);
-      item.dataset.series = line.label;
-      return { index, item, value, quantity: new Quantity(this.unit) };
-    });
+    this.entries = order.map((index) => ({ index, ...this.makeEntry(lines[index]) }));
     this.element.replaceChildren(...this.entries.map((entry) => entry.item));
     const isFoldable = lines.foldable === true;
     if (isFoldable) {
@@ -41,10 +35,25 @@ export class ChartLegend {
     }
   }
 
-  paint(lines, window, row, view) {
+  makeEntry(line) {
+    const item = make(line.isPeak ? 'span' : 'li', line.isPeak ? 'peak' : '');
+    const mark = make('i', 'legend-mark');
+    mark.style.setProperty('--mark', line.isPeak ? 'var(--text)' : `var(--series-${line.color + 1})`);
+    mark.style.setProperty('--mark-fill', `var(--fill-${line.color + 1})`);
+    setData(mark, 'kind', line.isHatched ? 'hatch' : line.fill ? 'fill' : line.dash ? 'dash' : 'line');
+    const value = make('span', `${line.isPeak ? 'peak-value' : 'legend-value'} number`, MISSING);
+    item.append(mark, make('span', '', line.label), value);
+    item.dataset.series = line.label;
+    return { item, value, quantity: new Quantity(this.unit) };
+  }
+
+  // The values of a row, or with `row` null the newest. `told`: the lines whose values are told, when they are not those
+  // that are drawn.
+  paint(lines, window, row, view, told = lines) {
     for (const entry of this.entries) {
-      const line = lines[entry.index];
-      const values = line.legendValues ?? line.values;
+      const { label } = lines[entry.index];
+      const line = told[entry.index]?.label === label ? told[entry.index] : told.find((other) => other.label === label);
+      const values = line?.legendValues ?? line?.values ?? [];
       const found = lastRow(values, row ?? values.length - 1);
       const missingMs = row === null && found >= 0 ? window.lastTimeMs - window.timesMs[found] : 0;
       if (missingMs > MISSING_AFTER_MS && !view.isOld) {
@@ -55,6 +64,19 @@ export class ChartLegend {
         setText(entry.value, entry.quantity.text());
       }
     }
+  }
+
+  // The largest from one row to another; a line of its own only where not every sample is drawn.
+  paintPeak(peak, fromRow, toRow) {
+    if (!peak?.values) return;
+    setData(this.peak.item, 'drawn', peak.high ? '' : null);
+    let highest = -Infinity;
+    for (let row = fromRow; row <= toRow; row++) {
+      const top = peak.high?.[row] ?? peak.values[row];
+      if (top > highest) highest = top;
+    }
+    this.peak.quantity.set(highest === -Infinity ? null : highest);
+    setText(this.peak.value, this.peak.quantity.text());
   }
 }
 

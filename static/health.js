@@ -3,8 +3,8 @@
 import { COLUMN, silentAfterMs } from './store.js';
 import { durationText, significant3 } from './format.js';
 
-// How servers begin the reason of a session whose client took its leave.
-const GOODBYE = 'bye';
+// How servers begin the reason of a session whose client took its leave: everything delivered, or the rest in its spool.
+const GOODBYES = ['bye', 'its client ended'];
 
 export const LEVELS = ['critical', 'warning', 'ended', 'ok'];
 
@@ -20,7 +20,7 @@ const LIMITS = [
 export function assess(host, lastEventMs) {
   const silentMs = lastEventMs - host.arrivedMs;
   // Without a goodbye a stream ends because its client, its machine or the network broke: soon that is silence.
-  if (host.serverState === 'ended' && (host.reason ?? '').startsWith(GOODBYE)) {
+  if (host.serverState === 'ended' && GOODBYES.some((words) => (host.reason ?? '').startsWith(words))) {
     return { level: 'ended', kind: 'ended', text: `ended: ${host.reason}`, sinceMs: host.arrivedMs };
   }
   if (host.serverState === 'stale' || silentMs > silentAfterMs(host.intervalMs)) {

@@ -1,7 +1,8 @@
 // Which charts a host has and which lines are in each: utilisation, saturation and errors of CPU, memory, disks and
 // network, as far as the host collects them. A chart is described here and drawn by chart.js.
 //
-// A line: { label, unit, color, dash, fill, values (to draw), legendValues (to read), hint }. `color` counts from 0.
+// A line: { label, color, dash, fill, isHatched, values (to draw), legendValues (to read), low, high }. `color` counts from
+// 0; `low` and `high` are there where a point stands for many samples. Stacked lines have a `peak` instead: { label, values, high }.
 
 const CPU_MODES = [
   { label: 'user', modes: ['user'], color: 0 },
@@ -13,7 +14,6 @@ const CPU_MODES = [
 ];
 const WORST_DEVICES = 3;
 const WORST_INTERFACES = 2;
-const RANK_ROWS = 60;
 
 const KIB = 1024;
 const entityCollator = new Intl.Collator('en', { numeric: true });
@@ -33,12 +33,22 @@ export const HOST_CHARTS = [
   { id: 'network-errors', title: 'Network errors and drops', unit: 'per_second', floor: 1, lines: networkErrorLines },
 ];
 
+// What a query of the past asks for, so that every chart can be drawn from its answer.
+export const CHARTED_METRICS = [
+  'cpu_usage_percent', 'cpu_mode_percent', 'load1', 'load5', 'load15', 'processes_running', 'processes_blocked', 'process_count',
+  'memory_used_bytes', 'memory_total_bytes', 'memory_free_bytes', 'memory_swap_total_bytes', 'memory_swap_free_bytes',
+  'disk_busy_percent', 'disk_read_bytes_per_second', 'disk_write_bytes_per_second', 'disk_reads_per_second', 'disk_writes_per_second',
+  'network_receive_bytes_per_second', 'network_transmit_bytes_per_second',
+  'network_receive_packets_per_second', 'network_transmit_packets_per_second', 'network_receive_errors_per_second',
+  'network_transmit_errors_per_second', 'network_receive_drops_per_second', 'network_transmit_drops_per_second',
+];
+
 // Names that some chart or figure shows; whatever else a host sends is listed below the charts.
 export const CHARTED_NAMES = /^(cpu_usage_percent|cpu_mode_percent|memory_(used|total|available|free)_|memory_used_percent|memory_swap_(total|free)_bytes|disk_|network_|process_count|processes_(running|blocked)|load\d+|uptime_seconds)/;
 
 function plain(window, names) {
   return names
-    .map(([key, label], i) => ({ label, color: [0, 2, 3][i], values: window.values(key) }))
+    .map(([key, label], i) => ({ label, color: [0, 2, 3][i], values: window.values(key), low: window.low(key), high: window.high(key) }))
     .filter((line) => line.values !== undefined);
 }
 
@@ -68,8 +78,9 @@ function cpuLines(window) {
     columns: modes.map((mode) => window.values(`cpu_mode_percent{mode="${mode}"}`)).filter(Boolean),
   })).filter((part) => part.columns.length > 0);
   const usage = window.values('cpu_usage_percent');
-  if (parts.length === 0) return usage ? [{ label: 'usage', color: 0, fill: true, values: usage }] : [];
-  return stacked(window, 'cpu', parts);
+  const lines = parts.length > 0 ? stacked(window, 'cpu', parts) : usage ? [{ label: 'usage', color: 0, fill: true, values: usage }] : [];
+  lines.peak = { label: 'max', values: usage, high: window.high('cpu_usage_percent') };
+  return lines;
 }
 
 function memoryLines(window) {
@@ -77,13 +88,14 @@ function memoryLines(window) {
   if (!used) return [];
   const total = window.values('memory_total_bytes');
   const free = window.values('memory_free_bytes');
-  if (!total || !free) return [{ label: 'used', color: 3, fill: true, values: used }];
+  const peak = { label: 'used, max', values: used, high: window.high('memory_used_bytes') };
+  if (!total || !free) return Object.assign([{ label: 'used', color: 3, fill: true, values: used }], { peak });
   const cache = window.derive('memory cache', (row) => {
     if (used[row] === undefined || used[row] === null) return used[row];
     return Math.max(0, (total[row] ?? 0) - used[row] - (free[row] ?? 0));
   });
   const lines = stacked(window, 'memory', [{ label: 'used', color: 3, columns: [used] }, { label: 'cache', color: 4, columns: [cache] }]);
-  return lines;
+  return Object.assign(lines, { peak });
 }
 
 function memoryEnd(window) {
@@ -94,17 +106,28 @@ function swapLines(window) {
   const total = window.values('memory_swap_total_bytes');
   const free = window.values('memory_swap_free_bytes');
   if (!total || !free || newest(total) === 0) return [];
-  const used = window.derive('swap used', (row) => (free[row] === undefined || free[row] === null ? free[row] : (total[row] ?? 0) - free[row]));
-  return [{ label: 'used', color: 3, fill: true, values: used }];
+  const usedOf = (name, columnFree) => window.derive(name, (row) => (columnFree[row] === undefined || columnFree[row] === null ? columnFree[row] : (total[row] ?? 0) - columnFree[row]));
+  const lines = [{ label: 'used', color: 3, fill: true, values: usedOf('swap used', free) }];
+  const leastFree = window.low('memory_swap_free_bytes');
+  return Object.assign(lines, { peak: { label: 'max', values: lines[0].values, high: leastFree && usedOf('swap used, max', leastFree) } });
 }
 
 function networkErrorLines(window) {
   const kinds = [['receive_errors', 'errors in', 0], ['transmit_errors', 'errors out', 0], ['receive_drops', 'drops in', 2], ['transmit_drops', 'drops out', 2]];
   return kinds.map(([kind, label, color], i) => {
-    const columns = entityKeys(window, `network_${kind}_per_second`, 'interface').map((entry) => window.values(entry.key));
-    if (columns.length === 0) return null;
-    return { label, color, dash: i % 2 === 1, values: window.derive(`network ${kind} ${columns.length}`, (row) => sumAt(columns, row)) };
+    const keys = entityKeys(window, `network_${kind}_per_second`, 'interface').map((entry) => entry.key);
+    if (keys.length === 0) return null;
+    const columns = keys.map((key) => window.values(key));
+    const highs = keys.map((key) => window.high(key)).filter(Boolean);
+    const high = highs.length > 0 ? window.derive(`network ${kind} max ${keys.length}`, (row) => maxAt(highs, row)) : undefined;
+    return { label, color, dash: i % 2 === 1, values: window.derive(`network ${kind} ${keys.length}`, (row) => sumAt(columns, row)), high };
   }).filter(Boolean);
+}
+
+// The largest of several: of their sum nobody knows more than that it was at least this.
+function maxAt(columns, row) {
+  const known = columns.map((column) => column[row]).filter((value) => typeof value === 'number');
+  return known.length > 0 ? Math.max(...known) : columns[0][row];
 }
 
 // One line per device and metric: the worst few, the rest counted. A device keeps its colour whoever is shown. `ranking`
@@ -116,10 +139,13 @@ function perEntity(window, ranking, label, worstCount, metrics, factor = 1) {
   const lines = [];
   for (const { name, index } of entities.filter((entity) => shown.includes(entity.name))) {
     metrics.forEach(([metric, suffix], i) => {
-      const raw = window.values(`${metric}{${label}="${name}"}`);
-      if (!raw) return;
-      const values = factor === 1 ? raw : window.derive(`${metric} ${name} x ${factor}`, (row) => (typeof raw[row] === 'number' ? raw[row] * factor : raw[row]));
-      lines.push({ label: suffix ? `${name} ${suffix}` : name, color: index % 4, dash: i === 1 || index >= 4, values });
+      const key = `${metric}{${label}="${name}"}`;
+      if (!window.values(key)) return;
+      const part = (which) => scaled(window, which, key, factor);
+      lines.push({
+        label: suffix ? `${name} ${suffix}` : name, color: index % 4, dash: i === 1 || index >= 4,
+        values: part('values'), low: part('low'), high: part('high'),
+      });
     });
   }
   lines.hidden = entities.length - shown.length;
@@ -127,10 +153,16 @@ function perEntity(window, ranking, label, worstCount, metrics, factor = 1) {
   return lines;
 }
 
+function scaled(window, which, key, factor) {
+  const raw = window[which](key);
+  if (!raw || factor === 1) return raw;
+  return window.derive(`${which} ${key} x ${factor}`, (row) => (typeof raw[row] === 'number' ? raw[row] * factor : raw[row]));
+}
+
 function entityKeys(window, metric, label) {
   const start = `${metric}{${label}="`;
   const names = [];
-  for (const key of window.columns.keys()) {
+  for (const key of window.keys()) {
     if (key.startsWith(start)) names.push(key.slice(start.length, -2));
   }
   names.sort(entityCollator.compare);
@@ -144,12 +176,13 @@ function worstOf(window, entities, metrics, label, worstCount) {
   return sorted.filter((name, i) => i === 0 || (i < worstCount && ranks.get(name) > 0));
 }
 
-// The mean over the last minute or so decides which devices are the worst.
+// The mean over some rows, the newest or those in view, decides which devices are the worst.
 function rank(window, entity, metrics, label) {
+  const { from, to } = window.rankRows();
   let sum = 0;
   for (const [metric] of metrics) {
     const values = window.values(`${metric}{${label}="${entity.name}"}`) ?? [];
-    for (let row = Math.max(0, values.length - RANK_ROWS); row < values.length; row++) sum += values[row] ?? 0;
+    for (let row = from; row < to; row++) sum += values[row] ?? 0;
   }
   return sum;
 }

@@ -1,17 +1,24 @@
-// The page of one host: its state and newest figures, its charts over the chosen window, its ledger, and whatever else
-// it sends. uPlot is fetched when the first host is opened.
+// The page of one host: its state and newest figures, its charts over the stretch of time that is seen, its ledger, and
+// whatever else it sends. uPlot is fetched when the first host is opened.
 import { byId, make, makeIcon, setData, setIcon, setText } from './dom.js';
 import { Chart } from './chart.js';
 import { MISSING, Quantity, durationText, machineText, ownLabels, wholeText } from './format.js';
-import { requestPaint } from './frame.js';
+import { requestPaint, whenDrawn } from './frame.js';
+import { FrameBudget } from './frame_budget.js';
 import { issueText } from './health.js';
 import { CHARTED_NAMES, HOST_CHARTS, newest } from './host_charts.js';
+import { HostPicture } from './host_picture.js';
+import { HostWindow } from './host_window.js';
 import { ledgerParts } from './readout.js';
 import { COLUMN, silentAfterMs } from './store.js';
 
 // At high rates a chart is drawn at most this often: a pixel of a minute's window is longer than that.
 const REDRAW_MS_MIN = 100;
 const REDRAW_IDLE_MS = 1_000;
+// So long after a zoom the ends of the value axes follow it.
+const MOVED_FOR_MS = 5_000;
+// A wheel or a key held down makes a step at least this often.
+const MOVING_FOR_MS = 150;
 // Building a chart takes some milliseconds; a few per frame keep the page answering.
 const BUILDS_PER_FRAME = 3;
 const FIGURES = [
@@ -27,7 +34,14 @@ const FIGURES = [
 const STATE_WORDS = { ok: 'live', warning: 'live, warning', critical: 'critical', ended: 'ended', unknown: 'unknown' };
 
 export class HostPage {
-  constructor() {
+  constructor(timeRange, rangeBar) {
+    this.timeRange = timeRange;
+    this.rangeBar = rangeBar;
+    this.picture = new HostPicture(() => this.redraw());
+    this.noWindow = new HostWindow();
+    this.shownRange = '';
+    this.budget = new FrameBudget();
+    this.movedMs = -Infinity;
     this.name = null;
     this.charts = [];
     this.uPlot = null;
@@ -56,6 +70,7 @@ export class HostPage {
     this.close();
     this.name = name;
     setText(byId('host-name'), name);
+    this.picture.open(name);
     this.loadCharts();
   }
 
@@ -64,32 +79,50 @@ export class HostPage {
     this.charts = [];
     this.others.clear();
     byId('host-other-list').replaceChildren();
+    this.picture.open(null);
     this.name = null;
+  }
+
+  redraw() {
+    this.drawnMs = -Infinity;
+    requestPaint();
   }
 
   async loadCharts() {
     const { name } = this;
     this.uPlot ??= await fetchUPlot();
     if (this.name !== name || this.charts.length > 0) return;
-    this.charts = HOST_CHARTS.map((spec) => new Chart(spec, byId('charts'), this.uPlot));
-    this.drawnMs = -Infinity;
-    requestPaint();
+    this.charts = HOST_CHARTS.map((spec) => new Chart(spec, byId('charts'), this.uPlot, this.timeRange));
+    this.redraw();
   }
 
   paint(view) {
     const host = view.hosts.get(this.name);
-    this.paintChoice(view.windowMinutes);
     this.paintState(host, view);
-    if (!host) return;
-    if (view.isWhole || view.isTick || view.changedHosts.has(host)) this.paintFigures(host);
-    const window = view.windows.get(this.name);
-    if (!window) return;
-    // New frames are drawn at once; without any the live edge still moves on.
-    const waitedMs = view.nowMs - this.drawnMs;
-    const isDue = view.isWhole || (waitedMs >= REDRAW_MS_MIN && window.lastTimeMs !== this.drawnTimeMs)
-      || waitedMs >= REDRAW_IDLE_MS || this.charts.some((chart) => chart.isPaintWanted && chart.isVisible);
-    if (isDue) this.paintCharts(host, window, view);
+    if (host && (view.isWhole || view.isTick || view.changedHosts.has(host))) this.paintFigures(host);
+    const window = view.windows.get(this.name) ?? this.noWindow;
+    if (this.isDue(window, view)) this.paintCharts(host, window, view);
     if (view.isTick || view.isWhole) this.paintBelow(window, view);
+  }
+
+  // A hand is followed and new frames are drawn at once, as far as a pixel of time has passed; without either the live edge
+  // still moves on.
+  isDue(window, view) {
+    const { fromMs, toMs, spanMs, isLive } = view.range;
+    const { selection } = this.timeRange;
+    const shownRange = `${spanMs} ${isLive || `${fromMs} ${toMs}`} ${selection ? `${selection.fromMs} ${selection.toMs}` : ''}`;
+    const waitedMs = view.nowMs - this.drawnMs;
+    const pixelMs = Math.min(REDRAW_IDLE_MS, Math.max(REDRAW_MS_MIN, spanMs / Math.max(1, this.widthPx())));
+    const isMoved = shownRange !== this.shownRange;
+    if (isMoved) this.movedMs = view.nowMs;
+    this.shownRange = shownRange;
+    return view.isWhole || isMoved || this.budget.isPartial || (waitedMs >= pixelMs && window.lastTimeMs !== this.drawnTimeMs)
+      || waitedMs >= REDRAW_IDLE_MS || this.charts.some((chart) => chart.isPaintWanted && chart.isVisible);
+  }
+
+  // All plots stand in one grid: the widest tells how many points are worth asking for.
+  widthPx() {
+    return this.charts.reduce((widest, chart) => Math.max(widest, chart.widthPx), 0);
   }
 
   paintState(host, view) {
@@ -109,14 +142,6 @@ export class HostPage {
     setText(byId('host-facts'), facts.filter(Boolean).join(' · '));
   }
 
-  paintChoice(minutes) {
-    if (minutes === this.shownMinutes) return;
-    this.shownMinutes = minutes;
-    for (const button of document.querySelectorAll('[data-window]')) {
-      button.setAttribute('aria-pressed', String(Number(button.dataset.window) === minutes));
-    }
-  }
-
   paintFigures(host) {
     for (const figure of this.figures) {
       const raw = host.values[figure.column];
@@ -133,18 +158,25 @@ export class HostPage {
     this.drawnMs = view.nowMs;
     this.drawnTimeMs = window.lastTimeMs;
     window.settle();
-    const spanMs = view.windowMinutes * 60_000;
-    const edgeMs = view.serverNowMs - window.lastTimeMs;
-    const isEdgeOpen = edgeMs > silentAfterMs(window.lastIntervalMs);
+    const { fromMs, toMs, spanMs, isLive } = view.range;
+    const { shown, note, unkept, stepMs } = this.picture.of(window, view.range, view, this.widthPx());
+    const isEdgeOpen = Math.min(toMs, view.serverNowMs) - shown.lastTimeMs > silentAfterMs(Math.max(window.lastIntervalMs, stepMs));
     const chartView = {
-      nowMs: view.nowMs, fromMs: Math.round(view.serverNowMs) - spanMs, toMs: Math.round(view.serverNowMs),
+      nowMs: view.nowMs, fromMs, toMs, isLive, note, unkept, live: window, selection: this.timeRange.selection,
       edgeCause: isEdgeOpen ? edgeCause(host, view) : null,
-      isOld: isEdgeOpen,
+      isOld: isEdgeOpen && isLive,
+      isMoved: !isLive || view.nowMs - this.movedMs < MOVED_FOR_MS,
     };
+    this.rangeBar.paint(this.name, view.range, Math.max(stepMs, spanMs / Math.max(1, this.widthPx())), view.server.history);
+    const isMoving = view.range.isMoving || (!isLive && view.nowMs - this.movedMs < MOVING_FOR_MS);
+    const visible = this.charts.filter((chart) => chart.isVisible);
+    const picked = this.budget.pick(visible, isMoving, visible.find((chart) => chart.isPointerHere));
+    if (isMoving) whenDrawn((drawnMs) => this.budget.spent(drawnMs - view.nowMs, picked.length, visible.length));
+    if (this.budget.isPartial) requestPaint();
     let buildsLeft = BUILDS_PER_FRAME;
-    for (const chart of this.charts) {
-      if (!chart.plot && chart.isVisible && buildsLeft-- <= 0) requestPaint();
-      else chart.paint(window, chartView);
+    for (const chart of picked) {
+      if (!chart.plot && buildsLeft-- <= 0) requestPaint();
+      else chart.paint(shown, chartView);
     }
     if (buildsLeft < 0) this.drawnMs = -Infinity;
   }
@@ -190,8 +222,8 @@ function fetchUPlot() {
 
 function edgeCause(host, view) {
   if (view.isUnknown) return 'page lost the server';
-  if (host.health.kind === 'ended') return 'ended';
-  return host.health.kind === 'silent' ? 'host silent' : 'no frames';
+  if (host?.health.kind === 'ended') return 'ended';
+  return host?.health.kind === 'silent' ? 'host silent' : 'no frames';
 }
 
 function sessionLine(session) {

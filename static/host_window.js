@@ -6,9 +6,10 @@ export const WINDOW_MS_MAX = 15 * 60_000;
 const ROWS_MAX = 20_000;
 const TRIM_ROWS = 60;
 // A frame may be late by half an interval before the page calls it missing.
-const GAP_INTERVALS = 2.5;
+export const GAP_INTERVALS = 2.5;
 // Marks a row that no frame gave: it only ends the lines.
-const GAP_ROW = 0;
+export const GAP_ROW = 0;
+const RANK_ROWS = 60;
 
 export class HostWindow {
   constructor() {
@@ -125,6 +126,28 @@ export class HostWindow {
 
   values(key) {
     return this.columns.get(key)?.values;
+  }
+
+  keys() {
+    return this.columns.keys();
+  }
+
+  // A frame is one sample: nothing lies below or above it (compare picture.js).
+  low() {
+    return undefined;
+  }
+
+  high() {
+    return undefined;
+  }
+
+  spanAt(row) {
+    return { startMs: this.timesMs[row], widthMs: 0 };
+  }
+
+  // The last minute or so decides which devices are the worst.
+  rankRows() {
+    return { from: Math.max(0, this.timesMs.length - RANK_ROWS), to: this.timesMs.length };
   }
 
   trim(nowMs) {

@@ -1,6 +1,9 @@
 // The keyboard: one key, one thing. Keys typed into a field belong to the field.
 import { byId } from './dom.js';
 
+const KEY_ZOOM = 2;
+const KEY_PAN_SHARE = 0.5;
+
 export function listenToKeys(actions) {
   const filter = byId('filter');
   addEventListener('keydown', (event) => {
@@ -10,18 +13,18 @@ export function listenToKeys(actions) {
       if (event.key === '?') actions.help();
       return;
     }
-    // A focused button or link keeps Space and Enter.
-    const isControl = event.target.closest?.('button, a, summary, input, select') !== null && event.target.closest !== undefined;
-    if (isControl && (event.key === 'Enter' || event.key === ' ')) return;
-    const action = actionOf(event.key, actions, filter);
+    // What has the focus keeps the keys that work it: Enter, and Space unless it is a link.
+    if (event.key === 'Enter' && event.target.closest?.('button, a, summary, input, select')) return;
+    if (event.key === ' ' && event.target.closest?.('button, summary, input, select')) return;
+    const action = actionOf(event, actions, filter);
     if (!action) return;
     event.preventDefault();
     action();
   });
 }
 
-function actionOf(key, actions, filter) {
-  switch (key) {
+function actionOf(event, actions, filter) {
+  switch (event.key) {
     case '/': return () => {
       filter.focus();
       filter.select();
@@ -30,13 +33,25 @@ function actionOf(key, actions, filter) {
     case 'k': return () => actions.move(-1);
     case 'Enter': return actions.open;
     case 'Escape': return actions.back;
-    case '[': return () => actions.window(-1);
-    case ']': return () => actions.window(1);
     case ' ': return actions.pause;
     case 'g': return actions.live;
     case 'r': return actions.sort;
     case 't': return actions.theme;
     case '?': return actions.help;
+    default: return actions.isHost() ? timeActionOf(event, actions) : null;
+  }
+}
+
+// What moves the time that a host's charts show.
+function timeActionOf(event, { time, copyLink }) {
+  switch (event.key) {
+    case '[': return () => time.step(-1);
+    case ']': return () => time.step(1);
+    case '+': case '=': return () => time.zoomBy(1 / KEY_ZOOM);
+    case '-': return () => time.zoomBy(KEY_ZOOM);
+    case 'ArrowLeft': return () => time.panBy(-time.last.spanMs * KEY_PAN_SHARE);
+    case 'ArrowRight': return () => time.panBy(time.last.spanMs * KEY_PAN_SHARE);
+    case 'y': return copyLink;
     default: return null;
   }
 }

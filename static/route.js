@@ -1,8 +1,7 @@
-// What the page shows is in its address: `#/` or `#/host/NAME`, then `?filter=..&window=5`. `?host=NAME` before the hash
-// is understood too, so that other tools can link to a host without knowing the hash. Without a chosen window the page
-// takes the shortest that holds all there is.
-
-export const WINDOW_MINUTES = [1, 5, 15];
+// What the page shows is in its address: `#/` or `#/host/NAME`, then `?filter=..`, and of a host the time: `window=5` or
+// `window=24h` for live, `from=..&to=..` (Unix ms or RFC 3339) for the past. `?host=NAME` before the hash is understood
+// too, so that other tools can link to a host without knowing the hash.
+import { addressOfSpan, spanOfAddress, timeOfAddress } from './time_text.js';
 
 export function readRoute() {
   const [path, hashQuery = ''] = location.hash.replace(/^#/, '').split('?');
@@ -10,18 +9,26 @@ export function readRoute() {
   const before = new URLSearchParams(location.search);
   const match = /^\/host\/(.+)$/.exec(path);
   const host = match ? decodeURIComponent(match[1]) : location.hash === '' ? before.get('host') : null;
-  const minutes = Number(inHash.get('window') ?? before.get('window'));
+  const given = (name) => inHash.get(name) ?? (location.hash === '' ? before.get(name) : null);
+  const [fromMs, toMs] = [timeOfAddress(given('from')), timeOfAddress(given('to'))];
+  const isPast = fromMs !== null && toMs !== null && fromMs < toMs;
   return {
     host,
-    filter: inHash.get('filter') ?? (location.hash === '' ? before.get('filter') : null) ?? '',
-    windowMinutes: WINDOW_MINUTES.includes(minutes) ? minutes : null,
+    filter: given('filter') ?? '',
+    spanMs: isPast ? toMs - fromMs : spanOfAddress(given('window') ?? before.get('window')),
+    toMs: isPast ? toMs : null,
   };
 }
 
 export function routeHash(route) {
   const query = new URLSearchParams();
   if (route.filter) query.set('filter', route.filter);
-  if (route.windowMinutes !== null) query.set('window', route.windowMinutes);
+  if (route.toMs !== null) {
+    query.set('from', route.toMs - route.spanMs);
+    query.set('to', route.toMs);
+  } else if (route.spanMs !== null) {
+    query.set('window', addressOfSpan(route.spanMs));
+  }
   const tail = query.size > 0 ? `?${query}` : '';
   return route.host === null ? `#/${tail}` : `#/host/${encodeURIComponent(route.host)}${tail}`;
 }
@@ -34,7 +41,10 @@ export function goTo(route, isStep) {
   else history.replaceState(null, '', hash);
 }
 
-// How many minutes the charts show: what was chosen, or the shortest window that holds what this host has.
-export function shownMinutes(route, heldMs) {
-  return route.windowMinutes ?? WINDOW_MINUTES.find((minutes) => heldMs < minutes * 60_000) ?? WINDOW_MINUTES.at(-1);
+// Writes down where one is already.
+export function noteInAddress(route, isStep) {
+  const hash = routeHash(route);
+  if (hash === location.hash) return;
+  if (isStep) history.pushState(null, '', hash);
+  else history.replaceState(null, '', hash);
 }

@@ -1,6 +1,5 @@
-// What surrounds the views: the colour toggle, the help dialog, and the pause of the picture.
+// What surrounds the views: the colour toggle, the help dialog, and the pause of the fleet's picture.
 import { byId, setText } from './dom.js';
-import { durationText } from './format.js';
 import { requestPaint } from './frame.js';
 import { palette } from './palette.js';
 
@@ -12,7 +11,6 @@ export class Shell {
     this.theme = document.documentElement.dataset.theme ?? 'auto';
     byId('theme-toggle').addEventListener('click', () => this.nextTheme());
     byId('help-open').addEventListener('click', () => this.toggleHelp());
-    byId('go-live').addEventListener('click', () => this.goLive());
     this.showTheme();
   }
 
@@ -50,10 +48,5 @@ export class Shell {
   goLive() {
     this.pausedMs = null;
     requestPaint();
-  }
-
-  paint(nowMs) {
-    byId('pause-bar').hidden = this.pausedMs === null;
-    if (this.pausedMs !== null) setText(byId('pause-age'), durationText(nowMs - this.pausedMs));
   }
 }

@@ -87,7 +87,7 @@ class Store {
     this.hosts = new Map();
     this.windows = new Map();
     this.sessions = new Map();
-    this.server = { bus: { state: 'ok' }, ledger: null, stages: null, counts: {}, insecure: false, version: null, run: null, viewers: null };
+    this.server = { bus: { state: 'ok' }, ledger: null, stages: null, counts: {}, history: null, insecure: false, version: null, run: null, viewers: null };
     this.changedHosts = new Set();
     this.isListChanged = true;
     this.hasSnapshot = false;
@@ -153,12 +153,14 @@ class Store {
     }
     for (const name of beat.removed ?? []) {
       this.hosts.delete(name);
+      this.windows.delete(name);
+      this.sessions.delete(name);
       this.isListChanged = true;
     }
   }
 
   takeServer(event) {
-    for (const key of ['bus', 'ledger', 'stages', 'counts']) {
+    for (const key of ['bus', 'ledger', 'stages', 'counts', 'history']) {
       if (event[key] !== undefined) this.server[key] = event[key];
     }
   }

@@ -72,6 +72,11 @@ export class Strip {
       const behind = bus.behind_s ? `${durationText(bus.behind_s * 1000)} behind. ` : '';
       wanted.set('bus', ['warning', 'warning', 'Catching up', `${behind}${bus.detail ?? 'Values are those of then, not of now.'}`]);
     }
+    const history = isUnknown ? null : server.history;
+    if (history?.state === 'behind') {
+      const behind = history.behind_s ? `${durationText(history.behind_s * 1000)} are not written down yet. ` : '';
+      wanted.set('history', ['warning', 'warning', 'History is behind', `${behind}${history.detail ?? 'No reason is given.'}`]);
+    }
     if (server.insecure) wanted.set('insecure', ['warning', 'warning', 'Insecure', 'this page is served beyond this machine without encryption and without a login: everyone on the network can read it.']);
     for (const [key, element] of this.notices) {
       if (wanted.has(key)) continue;

@@ -1,12 +1,12 @@
 //! The flags of `monitor-analysis`.
 
-use std::path::PathBuf;
-
 use clap::Args;
+use realtime_monitor::analysis::history::OpenHistory;
+use realtime_monitor::base::clock::SharedClock;
 use realtime_monitor::http;
 
 #[path = "data.rs"]
-mod data;
+pub(crate) mod data;
 #[path = "kafka.rs"]
 mod kafka;
 #[path = "web.rs"]
@@ -25,9 +25,14 @@ pub(crate) struct AnalysisFlags {
 }
 
 impl AnalysisFlags {
-    /// As the rooms take it; the directory for state is made.
-    pub(crate) fn take(self) -> anyhow::Result<(http::Config, Broker, Option<PathBuf>)> {
+    /// As the rooms take it; the past is opened.
+    pub(crate) fn take(
+        self,
+        clock: &SharedClock,
+    ) -> anyhow::Result<(http::Config, Broker, Option<OpenHistory>)> {
         let web = self.web.take(std::env::temp_dir());
-        Ok((web, Broker::new(self.kafka.take()), self.data.take()?))
+        // Kafka keeps what was published.
+        let history = self.data.open(false, clock)?;
+        Ok((web, Broker::new(self.kafka.take()), history))
     }
 }

@@ -21,6 +21,11 @@ pub(crate) struct ClientFlags {
     )]
     pub(crate) server: String,
 
+    /// Directory that keeps frames until the server has acknowledged them, so that neither a kill
+    /// nor a restart loses any; one of its own for each client
+    #[arg(long, env = "MONITOR_SPOOL", value_name = "DIR", help_heading = "Server")]
+    pub(crate) spool: Option<PathBuf>,
+
     /// Print one reading as Prometheus text and exit
     #[arg(long, help_heading = "Diagnostics")]
     pub(crate) once: bool,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use clap::Args;
+use realtime_monitor::analysis::history::OpenHistory;
 use realtime_monitor::analysis::{self, HOSTS_MAX, LIVE_BYTES_MAX};
+use realtime_monitor::base::clock::SharedClock;
 use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::bus::embedded::EmbeddedBus;
 use realtime_monitor::client::ClientCounts;
@@ -19,6 +21,9 @@ mod orders;
 mod sample;
 #[path = "web.rs"]
 mod web;
+
+/// The spool of this machine's own client, inside the directory for state.
+const SPOOL: &str = "spool";
 
 /// Everything in one process.
 #[derive(Debug, Args)]
@@ -59,7 +64,9 @@ pub(crate) struct Settings {
     pub(crate) server: server::Config,
     /// What this machine is measured with.
     pub(crate) sample: sample::SampleFlags,
+    spool: Option<PathBuf>,
     sampled_log: Option<PathBuf>,
+    data: data::DataFlags,
 }
 
 /// The counters of the client, which starts after analysis, which shows them; the server sends
@@ -68,16 +75,12 @@ pub(crate) struct Settings {
 pub(crate) struct Counts(Arc<OnceLock<Arc<ClientCounts>>>);
 
 impl MonitorFlags {
-    /// The settings; the directory for state is made.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub(crate) fn take(self) -> anyhow::Result<Settings> {
+    /// The settings.
+    pub(crate) fn take(self) -> Settings {
         let web = self.web.take(std::env::temp_dir());
         let (orders, name) = self.orders.take();
         let (listen, insecure) = (self.grpc_listen, web.insecure);
-        self.data.take()?;
-        Ok(Settings {
+        Settings {
             web,
             server: server::Config {
                 listen,
@@ -87,12 +90,22 @@ impl MonitorFlags {
                 counts: CountSources::default(),
             },
             sample: self.sample,
+            spool: self.data.data.as_ref().map(|data| data.join(SPOOL)),
             sampled_log: self.sampled_log,
-        })
+            data: self.data,
+        }
     }
 }
 
 impl Settings {
+    /// The past, opened. The bus of this program keeps nothing.
+    ///
+    /// # Errors
+    /// When its directory cannot be made, or it cannot be opened.
+    pub(crate) fn open(&self, clock: &SharedClock) -> anyhow::Result<Option<OpenHistory>> {
+        self.data.open(true, clock)
+    }
+
     /// This machine's own client, for a server that listens on `address`.
     ///
     /// # Errors
@@ -104,7 +117,7 @@ impl Settings {
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        self.sample.config(address.to_string(), self.sampled_log.clone())
+        self.sample.config(address.to_string(), self.spool.clone(), self.sampled_log.clone())
     }
 }
 
@@ -116,7 +129,11 @@ impl Counts {
     }
 
     /// Settings of an analysis that shows all rooms' counters.
-    pub(crate) fn analysis(&self, bus: &Arc<EmbeddedBus>) -> analysis::Config {
+    pub(crate) fn analysis(
+        &self,
+        bus: &Arc<EmbeddedBus>,
+        history: Option<OpenHistory>,
+    ) -> analysis::Config {
         let (started, bus) = (self.0.clone(), bus.clone());
         let read = move || {
             let mut counts = bus.counts().read();
@@ -128,6 +145,7 @@ impl Counts {
         analysis::Config {
             hosts_max: HOSTS_MAX,
             live_bytes_max: LIVE_BYTES_MAX,
+            history,
             counts: CountSources(vec![Arc::new(read)]),
         }
     }

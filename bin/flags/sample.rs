@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use realtime_monitor::base::quantity::{parse_bytes, parse_duration};
-use realtime_monitor::client::Config;
+use realtime_monitor::client::{Config, SpoolConfig};
 use realtime_monitor::collector::{self, Context, Registration, Set};
 use realtime_monitor::identity;
 use realtime_monitor::metric::HostName;
@@ -57,6 +57,16 @@ pub(crate) struct SampleFlags {
     )]
     pub(crate) buffer: u64,
 
+    /// Most that the spool takes on disk; the oldest goes first, and is declared
+    #[arg(
+        long,
+        env = "MONITOR_SPOOL_MAX",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = parse_bytes
+    )]
+    pub(crate) spool_max: u64,
+
     /// A word about this host, shown beside it; may be given several times
     #[arg(
         long = "label",
@@ -80,13 +90,14 @@ impl SampleFlags {
         Set::new(&self.collectors.0, context)
     }
 
-    /// A client that sends to `server`.
+    /// A client that sends to `server` and spools to the directory `spool`.
     ///
     /// # Errors
     /// When the machine's own name cannot name a host and no other was given.
     pub(crate) fn config(
         &self,
         server: String,
+        spool: Option<PathBuf>,
         sampled_log: Option<PathBuf>,
     ) -> anyhow::Result<Config> {
         let host = match &self.host {
@@ -102,6 +113,7 @@ impl SampleFlags {
             labels: self.labels.iter().cloned().collect(),
             interval_min: self.interval_min,
             buffer_bytes: self.buffer,
+            spool: spool.map(|dir| SpoolConfig { dir, bytes_max: self.spool_max }),
             sampled_log,
         })
     }

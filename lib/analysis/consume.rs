@@ -1,14 +1,18 @@
 //! One thread per partition: read, take over, tell the bus.
 //!
-//! After a restart each reader begins [`WINDOW_MS`] ago, so that the live windows and accounts
-//! are there again; what people see is served from the first record on. A bus that cannot be
-//! reached is tried for ever, with growing pauses.
+//! After a restart each reader begins [`WINDOW_MS`] ago, so that the live windows are there again,
+//! or where the past on disk ends, if that is earlier; what people see is served from the first
+//! record on. A bus that cannot be reached is tried for ever, with growing pauses. A topic that was
+//! made anew is told from the one before by a record that is known of it ([`Checkpoint`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::analysis::history::{Archive, Checkpoint, Lane};
+use crate::analysis::hosts::Host;
 use crate::analysis::intake::{Intake, Reading, Shared};
 use crate::analysis::live::WINDOW_MS;
+use crate::analysis::standing::Standing;
 use crate::analysis::view::{BusState, STAGES_WINDOW_S};
 use crate::base::backoff::Backoff;
 use crate::base::clock::SharedClock;
@@ -26,9 +30,11 @@ const BACKOFF_CAP: Duration = Duration::from_secs(5);
 /// 1,000 hosts at 1 Hz.
 const BEHIND_RECORDS: u64 = 10_000;
 
-/// How the readers stand with the bus, by partition of the metrics.
-#[derive(Debug)]
-pub(in crate::analysis) struct Standing(Mutex<Vec<BusState>>);
+/// How often chunks of the past are looked at, whether they are to be closed.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Or when one batch brought so many records.
+const SWEEP_RECORDS: usize = 1_000;
 
 /// A clock whose Unix time is not moved by anybody who sets it.
 #[derive(Debug, Clone)]
@@ -43,7 +49,17 @@ pub(in crate::analysis) struct SteadyClock {
 pub(in crate::analysis) struct Consumer {
     topic: Topic,
     partition: u32,
+    bus: Arc<dyn Bus>,
     reader: Box<dyn Reader>,
+    /// Of the metrics, if the past is kept.
+    archive: Option<Arc<Archive>>,
+    /// It is to be seen whether the topic is still the one that was read before.
+    is_doubtful: bool,
+    /// Offset of the record read last by this reader.
+    last: Option<u64>,
+    swept: Duration,
+    /// What the bus was told: everything before it is safe.
+    told: u64,
     intake: Intake,
     shared: Arc<Shared>,
     standing: Arc<Standing>,
@@ -52,36 +68,6 @@ pub(in crate::analysis) struct Consumer {
     catch_up_to: Option<u64>,
     at_end: bool,
     partitions: u32,
-}
-
-impl Standing {
-    /// Nothing was read yet.
-    pub(in crate::analysis) fn new(partitions: u32) -> Self {
-        let start = BusState::CatchingUp { behind_s: 0 };
-        Self(Mutex::new(vec![start; partitions as usize]))
-    }
-
-    /// The worst of all partitions.
-    pub(in crate::analysis) fn worst(&self) -> BusState {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let down = states.iter().find(|state| matches!(state, BusState::Down { .. }));
-        let behind = states.iter().filter_map(|state| match state {
-            BusState::CatchingUp { behind_s } => Some(*behind_s),
-            _ => None,
-        });
-        match (down, behind.max()) {
-            (Some(down), _) => down.clone(),
-            (None, Some(behind_s)) => BusState::CatchingUp { behind_s },
-            (None, None) => BusState::Ok,
-        }
-    }
-
-    fn set(&self, partition: u32, state: BusState) {
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = states.get_mut(partition as usize) {
-            *place = state;
-        }
-    }
 }
 
 impl SteadyClock {
@@ -102,20 +88,28 @@ impl SteadyClock {
 impl Consumer {
     pub(in crate::analysis) fn new(
         (topic, partition): (Topic, u32),
-        bus: &dyn Bus,
+        bus: &Arc<dyn Bus>,
         shared: Arc<Shared>,
         standing: Arc<Standing>,
         time: SteadyClock,
     ) -> Self {
-        let reach_ms = match topic {
-            Topic::Metrics => WINDOW_MS,
-            Topic::Events => STAGES_WINDOW_S * 1_000,
+        let archive = shared.archive.clone().filter(|_| topic == Topic::Metrics);
+        let from = first_position(topic, partition, archive.as_deref(), &time);
+        let reader = bus.reader(topic, partition, from);
+        let reader = match &archive {
+            Some(archive) => archive.reader(partition, reader),
+            None => reader,
         };
-        let from = Position::SinceMs(time.unix_ms().saturating_sub(reach_ms));
         Self {
             topic,
             partition,
-            reader: bus.reader(topic, partition, from),
+            bus: bus.clone(),
+            reader,
+            is_doubtful: archive.is_some(),
+            archive,
+            last: None,
+            swept: Duration::ZERO,
+            told: 0,
             intake: Intake::new(shared.clone()),
             shared,
             standing,
@@ -130,11 +124,8 @@ impl Consumer {
     pub(in crate::analysis) fn run(mut self, stop: &Stop) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
         while !stop.is_stopped() {
-            match self.reader.read(READ_WAIT) {
-                Ok(batch) => {
-                    backoff.reset();
-                    self.took(&batch);
-                }
+            match self.turn() {
+                Ok(()) => backoff.reset(),
                 Err(error) => {
                     self.failed(&error);
                     if stop.wait(backoff.next_wait()) {
@@ -145,9 +136,141 @@ impl Consumer {
         }
     }
 
+    fn turn(&mut self) -> Result<(), BusError> {
+        if self.is_doubtful {
+            self.verify()?;
+            self.is_doubtful = false;
+        }
+        let behind = |archive: &Archive, lane: &Lane| lane.is_suspended() && !archive.is_failing();
+        if let Some((archive, lane)) = self.lane()
+            && behind(archive, lane)
+        {
+            self.rewind();
+        }
+        let batch = self.reader.read(READ_WAIT)?;
+        self.took(&batch);
+        self.sweep(batch.records.len());
+        Ok(())
+    }
+
+    fn lane(&self) -> Option<(&Arc<Archive>, &Lane)> {
+        let archive = self.archive.as_ref()?;
+        Some((archive, archive.lane(self.partition)?))
+    }
+
+    /// Is the topic still the one that was read before? A broker that lost its disk, or somebody
+    /// who deleted the topic, leaves another one with the same offsets.
+    fn verify(&mut self) -> Result<(), BusError> {
+        let Some((_, lane)) = self.lane() else { return Ok(()) };
+        let Some(mark) = lane.checkpoint().filter(|_| !lane.is_logged()) else { return Ok(()) };
+        let mut reader = self.bus.reader(self.topic, self.partition, Position::Offset(mark.offset));
+        let batch = reader.read(READ_WAIT)?;
+        let is_other = match batch.records.first() {
+            Some(record) if record.offset == mark.offset => Checkpoint::of(record) != mark,
+            // Later: the topic has let go of it by age.
+            Some(record) => record.offset < mark.offset,
+            None => batch.end_offset <= mark.offset,
+        };
+        if is_other {
+            self.begin_anew();
+            self.reader = self.bus.reader(self.topic, self.partition, Position::Earliest);
+        }
+        Ok(())
+    }
+
+    /// Offsets of before mean nothing any more; frames are told apart by their numbers.
+    fn begin_anew(&mut self) {
+        let Some((archive, lane)) = self.lane() else { return };
+        log::warn!(
+            "partition {}: the topic was made anew; reading it from its beginning. What was not \
+             read of the former one is gone; the ledger says which frames that were",
+            self.partition
+        );
+        archive.counts.topics_anew.increment();
+        lane.begin_anew();
+        for host in self.hosts() {
+            host.lock().ledger.note_gap();
+            archive.begin_anew(&host, self.partition, self.time.unix_ms());
+        }
+        self.last = None;
+    }
+
+    /// The disk takes it again: back to what is on it, and what came since is read once more.
+    fn rewind(&mut self) {
+        let Some((archive, lane)) = self.lane() else { return };
+        log::info!("partition {}: reading again what the disk had not taken", self.partition);
+        archive.counts.rewinds.increment();
+        let now = self.time.now();
+        for host in self.hosts() {
+            let recalled = archive.recall(&host.name, self.partition, now);
+            let (ledger, track) =
+                recalled.map(|recalled| (recalled.ledger, recalled.track)).unwrap_or_default();
+            host.lock().go_back(ledger, track);
+        }
+        lane.go_back();
+        let from = match lane.resume().max(lane.logged()) {
+            0 => Position::Earliest,
+            resume => Position::Offset(resume),
+        };
+        let reader = self.bus.reader(self.topic, self.partition, from);
+        self.reader = archive.reader(self.partition, reader);
+        (self.last, self.catch_up_to, self.at_end) = (None, None, false);
+    }
+
+    /// Closes the chunks that are due.
+    fn sweep(&mut self, records: usize) {
+        let now = self.time.now();
+        if now.saturating_sub(self.swept) < SWEEP_INTERVAL && records < SWEEP_RECORDS {
+            return;
+        }
+        self.swept = now;
+        let Some((archive, lane)) = self.lane() else { return };
+        if lane.is_suspended() {
+            return;
+        }
+        for host in self.hosts() {
+            if archive.is_due(&host, now) {
+                archive.close(&host, self.partition, self.time.unix_ms());
+            }
+        }
+    }
+
+    /// Those of this partition.
+    fn hosts(&self) -> Vec<Arc<Host>> {
+        let mut hosts = self.shared.hosts.all();
+        let partitions = self.partitions;
+        hosts.retain(|host| partition_of(host.name.as_bytes(), partitions) == self.partition);
+        hosts
+    }
+
+    /// Tells the bus what need not be kept for us any longer.
+    fn tell(&mut self, batch: &Batch) {
+        let safe = match self.lane() {
+            Some((_, lane)) => lane.safe(),
+            None => match batch.records.last() {
+                Some(last) => last.offset + 1,
+                None => return,
+            },
+        };
+        if safe > self.told {
+            self.told = safe;
+            self.reader.taken(safe - 1);
+        }
+        if let Some((archive, _)) = self.lane()
+            && self.reader.is_awaited()
+        {
+            archive.ring();
+        }
+    }
+
     fn took(&mut self, batch: &Batch) {
         if let Some(gap) = batch.gap {
             self.gap(gap);
+        }
+        if let (Some(first), Some(last)) = (batch.records.first(), self.last)
+            && first.offset <= last
+        {
+            self.begin_anew();
         }
         self.take_position(batch);
         let reading = Reading {
@@ -159,8 +282,12 @@ impl Consumer {
         };
         self.intake.take(&batch.records, reading);
         if let Some(last) = batch.records.last() {
-            self.reader.taken(last.offset);
+            self.last = Some(last.offset);
         }
+        if let Some((_, lane)) = self.lane() {
+            lane.handled(&batch.records);
+        }
+        self.tell(batch);
         if self.topic == Topic::Metrics {
             let state = if self.at_end {
                 BusState::Ok
@@ -201,6 +328,8 @@ impl Consumer {
         self.shared.counts.bus_errors.add(u64::from(is_failure));
         self.catch_up_to = None;
         self.at_end = false;
+        // Whoever answers next may be another.
+        self.is_doubtful = self.archive.is_some();
         if self.topic != Topic::Metrics {
             // Latencies of the servers are beside the path; without them everything else goes on.
             log::debug!("reading {:?}: {error}", self.topic);
@@ -223,11 +352,30 @@ impl Consumer {
             "offsets {first} to {last} of partition {partition} of {topic:?} were gone before \
              they were read; the ledger says which frames that were"
         );
-        for host in self.shared.hosts.all() {
-            if partition_of(host.name.as_bytes(), self.partitions) == self.partition {
-                host.lock().ledger.note_gap();
-            }
+        for host in self.hosts() {
+            host.lock().ledger.note_gap();
         }
+    }
+}
+
+/// Where a reader begins when the program starts.
+fn first_position(
+    topic: Topic,
+    partition: u32,
+    archive: Option<&Archive>,
+    time: &SteadyClock,
+) -> Position {
+    let since = |reach_ms| time.unix_ms().saturating_sub(reach_ms);
+    let lane = archive.and_then(|archive| archive.lane(partition));
+    match (topic, lane) {
+        (Topic::Events, _) => Position::SinceMs(since(STAGES_WINDOW_S * 1_000)),
+        (Topic::Metrics, None) => Position::SinceMs(since(WINDOW_MS)),
+        (Topic::Metrics, Some(lane)) if lane.is_logged() => Position::Offset(lane.logged()),
+        (Topic::Metrics, Some(lane)) if lane.is_known => {
+            Position::OffsetOrSinceMs { offset: lane.resume(), since_ms: since(WINDOW_MS) }
+        }
+        // The past is made from as far as the topic reaches.
+        (Topic::Metrics, Some(_)) => Position::Earliest,
     }
 }
 

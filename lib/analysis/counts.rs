@@ -1,5 +1,5 @@
 //! What analysis counts of itself. Of what came in,
-//! `records = frames_stored + frames_doubled + frames_too_late + sessions + sessions_refused +
+//! `records = replayed + frames_stored + frames_doubled + frames_too_late + sessions + sessions_refused +
 //! stages + skipped + undecodable + refused + panicked`.
 
 use crate::counters;
@@ -8,6 +8,7 @@ counters! {
     /// Self-counters of the room.
     pub struct AnalysisCounts {
         records: "analysis_records_total", "Records read from the bus.";
+        replayed: "analysis_records_replayed_total", "Records read again that were accounted for before a restart.";
         frames_stored: "analysis_frames_stored_total", "Frames seen for the first time.";
         frames_doubled: "analysis_frames_doubled_total", "Frames seen before, and removed.";
         frames_too_late: "analysis_frames_too_late_total", "Frames too late for their account.", fault;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::analysis::history::{Recalled, Track};
 use crate::analysis::ledger::{self, HostLedger};
 use crate::analysis::live::HostLive;
 use crate::analysis::presence::Presence;
@@ -12,9 +13,9 @@ use crate::analysis::rate::KeyPool;
 use crate::analysis::view::{
     HostDetail, HostSummary, Ledger, SUMMARY_COLUMNS, SessionLedger, SummaryValues,
 };
-use crate::metric::HostName;
-use crate::wire::json::SessionRecord;
-use crate::wire::message::{CatalogueEntry, ScheduleEntry};
+use crate::metric::{HostName, SessionId};
+use crate::wire::json::{SessionRecord, encode_session};
+use crate::wire::message::{CatalogueEntry, Schedule, ScheduleEntry};
 
 /// Everything known of one host.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(in crate::analysis) struct HostState {
     pub(in crate::analysis) presence: Presence,
     pub(in crate::analysis) ledger: HostLedger,
     pub(in crate::analysis) live: HostLive,
+    pub(in crate::analysis) track: Track,
     description: Description,
     /// Newest values; each stays until its metric is sampled again.
     values: SummaryValues,
@@ -46,6 +48,26 @@ struct Description {
     catalogue: Vec<CatalogueEntry>,
     schedule: Vec<ScheduleEntry>,
     boot_id: String,
+}
+
+impl Description {
+    fn record(&self, host: &HostName, session: SessionId) -> SessionRecord {
+        SessionRecord {
+            host: host.clone(),
+            session,
+            server: "".into(),
+            time_ms: 0,
+            first_seq: 0,
+            sampled_through: 0,
+            acked: Vec::new(),
+            dropped: Vec::new(),
+            boot_id: self.boot_id.clone(),
+            catalogue: self.catalogue.clone(),
+            labels: self.labels.clone(),
+            schedule: Schedule { revision: 0, entries: self.schedule.clone() },
+            ended: None,
+        }
+    }
 }
 
 /// All hosts.
@@ -97,12 +119,39 @@ impl HostState {
             presence: Presence::default(),
             ledger: HostLedger::default(),
             live: HostLive::new(pool),
+            track: Track::default(),
             description: Description::default(),
             values: [None; SUMMARY_COLUMNS.len()],
             time_ms: None,
             seen: Duration::ZERO,
             departed: false,
         }
+    }
+
+    /// A host that was on disk. `age_ms`: how long ago its newest frame was sampled.
+    fn restored(pool: Arc<KeyPool>, recalled: Recalled, age_ms: u64, now: Duration) -> Self {
+        let mut state = Self::new(pool);
+        state.go_back(recalled.ledger, recalled.track);
+        state.time_ms = Some(recalled.seen_ms);
+        if let Some(record) = recalled.description {
+            state.presence.restore(&record, age_ms, now);
+            state.describe(*record);
+        }
+        state
+    }
+
+    /// Back to what is on disk; what came after it will be read again.
+    pub(in crate::analysis) fn go_back(&mut self, ledger: HostLedger, track: Track) {
+        self.ledger = ledger;
+        self.track.go_back(track);
+    }
+
+    /// The host's words about itself, as a session record for the store; `None` when they are
+    /// there already.
+    pub(in crate::analysis) fn description_row(&mut self, host: &HostName) -> Option<Vec<u8>> {
+        let mut row = Vec::new();
+        encode_session(&self.description.record(host, self.presence.session()), &mut row);
+        self.track.describes(&row).then_some(row)
     }
 
     /// It was heard of.
@@ -161,32 +210,58 @@ impl Hosts {
         }
     }
 
-    /// The host of that name, made if need be; and how many were dropped for it.
-    pub(in crate::analysis) fn get_or_make(
+    /// Adds a host, as it was on disk if it was; another thread may have been faster.
+    pub(in crate::analysis) fn add(
         &self,
         name: &HostName,
+        recalled: Option<(Recalled, u64)>,
         now: Duration,
-    ) -> (Arc<Host>, u64) {
-        if let Some(host) = self.get(name) {
-            return (host, 0);
-        }
+    ) -> Arc<Host> {
+        let state = match recalled {
+            None => HostState::new(self.pool.clone()),
+            Some((recalled, age_ms)) => {
+                let state = HostState::restored(self.pool.clone(), recalled, age_ms, now);
+                // If it was dropped before, its account is its own again.
+                let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+                ledger::subtract(&mut departed, &state.ledger.total(now));
+                state
+            }
+        };
+        let host = Arc::new(Host { name: name.clone(), state: Mutex::new(state) });
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = hosts.get(name) {
-            return (host.clone(), 0);
+        hosts.entry(name.clone()).or_insert(host).clone()
+    }
+
+    /// When there is no room for one more: the host not seen for longest, marked as departed. It
+    /// stays in place until it is [removed](Self::remove), so that what it still has to have
+    /// written is known.
+    pub(in crate::analysis) fn make_room(&self) -> Option<Arc<Host>> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() < self.hosts_max {
+            return None;
         }
-        let mut dropped = 0;
-        while hosts.len() >= self.hosts_max {
-            let oldest = hosts.values().min_by_key(|host| host.lock().seen).cloned();
-            let Some(oldest) = oldest.and_then(|host| hosts.remove(&host.name)) else { break };
-            self.depart(&oldest, now);
-            dropped += 1;
+        let seen = |host: &&Arc<Host>| {
+            let state = host.lock();
+            (state.departed, state.seen)
+        };
+        let oldest = hosts.values().min_by_key(seen)?.clone();
+        let was_departed = std::mem::replace(&mut oldest.lock().departed, true);
+        (!was_departed).then_some(oldest)
+    }
+
+    /// Takes a departed host out. `is_forgotten`: its account goes with it.
+    pub(in crate::analysis) fn remove(&self, host: &Host, is_forgotten: bool, now: Duration) {
+        self.hosts.write().unwrap_or_else(PoisonError::into_inner).remove(&host.name);
+        let state = host.lock();
+        self.resized(state.live.bytes(), 0);
+        if is_forgotten {
+            return;
         }
-        let host = Arc::new(Host {
-            name: name.clone(),
-            state: Mutex::new(HostState::new(self.pool.clone())),
-        });
-        hosts.insert(name.clone(), host.clone());
-        (host, dropped)
+        let mut last = state.ledger.total(now);
+        // Nobody will look for them any more.
+        last.missing = last.missing.saturating_add(std::mem::take(&mut last.waiting));
+        let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger::add(&mut departed, &last);
     }
 
     pub(in crate::analysis) fn get(&self, name: &str) -> Option<Arc<Host>> {
@@ -219,16 +294,5 @@ impl Hosts {
     pub(in crate::analysis) fn resized(&self, before: usize, after: usize) -> u64 {
         let grown = (after as u64).wrapping_sub(before as u64);
         self.bytes.fetch_add(grown, Ordering::Relaxed).wrapping_add(grown)
-    }
-
-    fn depart(&self, host: &Host, now: Duration) {
-        let mut state = host.lock();
-        state.departed = true;
-        self.resized(state.live.bytes(), 0);
-        let mut last = state.ledger.total(now);
-        // Nobody will look for them any more.
-        last.missing = last.missing.saturating_add(std::mem::take(&mut last.waiting));
-        let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger::add(&mut departed, &last);
     }
 }

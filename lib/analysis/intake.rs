@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::analysis::counts::AnalysisCounts;
 use crate::analysis::feed::Feed;
-use crate::analysis::hosts::{HostState, Hosts};
+use crate::analysis::history::{Archive, Seen};
+use crate::analysis::hosts::{Host, HostState, Hosts};
 use crate::analysis::ledger::Verdict;
 use crate::analysis::live::Placed;
 use crate::analysis::presence::is_backlog;
@@ -35,6 +36,8 @@ pub(in crate::analysis) struct Shared {
     stages: Mutex<StageRing>,
     servers: Mutex<Servers>,
     live_bytes_max: u64,
+    /// Where the past is kept, if it is.
+    pub(in crate::analysis) archive: Option<Arc<Archive>>,
     bad_records: Throttle,
     /// One line for all partitions: they fail together.
     pub(in crate::analysis) bus_failures: Throttle,
@@ -65,7 +68,11 @@ pub(in crate::analysis) struct Intake {
 }
 
 impl Shared {
-    pub(in crate::analysis) fn new(hosts_max: usize, live_bytes_max: u64) -> Self {
+    pub(in crate::analysis) fn new(
+        hosts_max: usize,
+        live_bytes_max: u64,
+        archive: Option<Arc<Archive>>,
+    ) -> Self {
         Self {
             hosts: Hosts::new(hosts_max),
             counts: AnalysisCounts::new(),
@@ -73,6 +80,7 @@ impl Shared {
             stages: Mutex::default(),
             servers: Mutex::default(),
             live_bytes_max,
+            archive,
             bad_records: Throttle::new(LOG_PERIOD),
             bus_failures: Throttle::new(BUS_LOG_PERIOD),
         }
@@ -112,10 +120,10 @@ impl Intake {
         let counts = &self.shared.counts;
         match self.decoder.decode(&record.value) {
             Ok(Record::Frame(frame)) if self.is_right(record, &frame.host, reading) => {
-                self.frame(&frame, reading);
+                self.frame(&frame, record.offset, reading);
             }
             Ok(Record::Session(session)) if self.is_right(record, &session.host, reading) => {
-                self.session(*session, reading);
+                self.session(*session, record.offset, reading);
             }
             // The refusal was counted when it was asked for.
             Ok(Record::Frame(_) | Record::Session(_)) => {}
@@ -134,11 +142,21 @@ impl Intake {
         }
     }
 
-    /// Whether a record's key is its host, and the host has a name; counted if not.
+    /// Whether it is of a host that was forgotten since; counted if so.
+    fn is_forgotten(&self, record: &StoredRecord, host: &HostName, reading: Reading) -> bool {
+        let Some(archive) = &self.shared.archive else { return false };
+        let forgotten = self.shared.hosts.get(host).is_none()
+            && archive.is_forgotten(host, reading.partition, record.offset);
+        self.shared.counts.replayed.add(u64::from(forgotten));
+        forgotten
+    }
+
+    /// Whether a record's key is its host, and the host has a name and is not forgotten; counted if
+    /// not.
     fn is_right(&self, record: &StoredRecord, host: &HostName, reading: Reading) -> bool {
         let named = identity::host_name(host).is_ok_and(|name| name == *host);
         if named && record.key == host.as_bytes() {
-            return true;
+            return !self.is_forgotten(record, host, reading);
         }
         self.shared.counts.refused.increment();
         let host: String = host.chars().take(64).collect();
@@ -161,18 +179,19 @@ impl Intake {
     fn with_host<T>(
         &self,
         name: &HostName,
-        now: Duration,
+        reading: Reading,
         act: impl FnOnce(&mut HostState) -> T,
     ) -> T {
         loop {
-            let (host, dropped) = self.shared.hosts.get_or_make(name, now);
-            self.shared.counts.hosts_dropped.add(dropped);
+            let host = self.host(name, reading);
             let mut state = host.lock();
             // Dropped for another host since it was found: it must be made anew.
             if state.departed {
+                drop(state);
+                std::thread::yield_now();
                 continue;
             }
-            state.touch(now);
+            state.touch(reading.now);
             let folded = state.ledger.folded_sessions();
             let done = act(&mut state);
             self.shared.counts.sessions_folded.add(state.ledger.folded_sessions() - folded);
@@ -180,10 +199,33 @@ impl Intake {
         }
     }
 
-    fn frame(&mut self, record: &FrameRecord, reading: Reading) {
+    /// The host of a name: as it is known, as it was on disk, or new.
+    fn host(&self, name: &HostName, reading: Reading) -> Arc<Host> {
+        let Shared { hosts, archive, counts, .. } = &*self.shared;
+        if let Some(host) = hosts.get(name) {
+            return host;
+        }
+        while let Some(oldest) = hosts.make_room() {
+            if let Some(archive) = archive {
+                archive.close(&oldest, archive.partition_of(&oldest.name), reading.steady_ms);
+            }
+            hosts.remove(&oldest, false, reading.now);
+            counts.hosts_dropped.increment();
+        }
+        let recalled = archive
+            .as_ref()
+            .and_then(|archive| archive.recall(name, reading.partition, reading.now));
+        let recalled = recalled.map(|recalled| {
+            let age_ms = reading.steady_ms.saturating_sub(recalled.seen_ms);
+            (recalled, age_ms)
+        });
+        hosts.add(name, recalled, reading.now)
+    }
+
+    fn frame(&mut self, record: &FrameRecord, offset: u64, reading: Reading) {
         self.newest_ms = self.newest_ms.max(record.received_ms);
-        let account = |state: &mut HostState| self.account(state, record, reading);
-        let Some(step) = self.with_host(&record.host, reading.now, account) else { return };
+        let account = |state: &mut HostState| self.account(state, record, offset, reading);
+        let Some(step) = self.with_host(&record.host, reading, account) else { return };
         if let Some(step) = step
             && self.shared.feed.is_wanted()
         {
@@ -197,26 +239,58 @@ impl Intake {
         }
     }
 
-    /// Under the host's lock: the ledger, then the live window. `None` when the frame is not new.
+    /// Under the host's lock: the ledger, the open chunk, then the live window. `None` when the
+    /// frame is not news.
     fn account(
         &self,
         state: &mut HostState,
         record: &FrameRecord,
+        offset: u64,
         reading: Reading,
     ) -> Option<Option<Step>> {
         let (counts, frame) = (&self.shared.counts, &record.frame);
-        let live = !is_backlog(frame);
-        match state.ledger.frame(frame.session, frame.seq, live, reading.now) {
-            Verdict::New => counts.frames_stored.increment(),
-            Verdict::Doubled => {
-                counts.frames_doubled.increment();
+        let seen = self.seen(state, offset, reading);
+        if seen.counted {
+            counts.replayed.increment();
+            if !state.track.replays(frame.session, frame.into()) {
                 return None;
             }
-            Verdict::TooLate => {
-                counts.frames_too_late.increment();
-                return None;
+        } else {
+            match state.ledger.frame(frame.session, frame.seq, !is_backlog(frame), reading.now) {
+                Verdict::New => counts.frames_stored.increment(),
+                Verdict::Doubled => {
+                    counts.frames_doubled.increment();
+                    return None;
+                }
+                Verdict::TooLate => {
+                    counts.frames_too_late.increment();
+                    return None;
+                }
+            }
+            if self.keeps(reading.partition) {
+                state.track.keep(frame.session, frame.into(), offset, reading.now);
             }
         }
+        if seen.shown { None } else { Some(self.show(state, record, reading)) }
+    }
+
+    /// What is known of a record by its offset alone.
+    fn seen(&self, state: &mut HostState, offset: u64, reading: Reading) -> Seen {
+        match self.shared.archive {
+            Some(_) => state.track.arrives(offset, reading.now),
+            None => Seen::NEW,
+        }
+    }
+
+    /// Whether frames are kept now, beyond the live window.
+    fn keeps(&self, partition: u32) -> bool {
+        let lane = self.shared.archive.as_ref().and_then(|archive| archive.lane(partition));
+        lane.is_some_and(|lane| !lane.is_suspended())
+    }
+
+    /// Puts a frame into the live window; `None` when it is too old for it.
+    fn show(&self, state: &mut HostState, record: &FrameRecord, reading: Reading) -> Option<Step> {
+        let (counts, frame) = (&self.shared.counts, &record.frame);
         let behind_ms =
             if reading.at_end { 0 } else { reading.steady_ms.saturating_sub(record.received_ms) };
         if state.presence.frame(record, behind_ms, reading.now) {
@@ -233,7 +307,7 @@ impl Intake {
         counts.live_crowded_out.add(crowded_out);
         let Some(Placed { step, newest }) = put else {
             counts.frames_too_old.increment();
-            return Some(None);
+            return None;
         };
         counts.samples_refused.add(step.refused);
         counts.counter_resets.add(step.resets);
@@ -241,14 +315,23 @@ impl Intake {
         if newest && state.presence.session() == frame.session {
             state.note_newest(frame.time_ms, &step.summary);
         }
-        Some(Some(step))
+        Some(step)
     }
 
-    fn session(&mut self, record: SessionRecord, reading: Reading) {
+    fn session(&mut self, record: SessionRecord, offset: u64, reading: Reading) {
         self.newest_ms = self.newest_ms.max(record.time_ms);
         let host = record.host.clone();
-        let taken = self.with_host(&host, reading.now, |state| {
-            state.ledger.record(&record, reading.now)?;
+        let taken = self.with_host(&host, reading, |state| {
+            let seen = self.seen(state, offset, reading);
+            if seen.counted {
+                self.shared.counts.replayed.increment();
+            } else {
+                state.ledger.record(&record, reading.now)?;
+                self.shared.counts.sessions.increment();
+            }
+            if seen.shown {
+                return Ok(());
+            }
             if state.presence.record(&record, reading.now) {
                 state.forget_values();
             }
@@ -257,12 +340,9 @@ impl Intake {
             }
             Ok::<(), String>(())
         });
-        match taken {
-            Ok(()) => self.shared.counts.sessions.increment(),
-            Err(why) => {
-                self.shared.counts.sessions_refused.increment();
-                log::debug!("a session record of {host} is refused: {why}");
-            }
+        if let Err(why) = taken {
+            self.shared.counts.sessions_refused.increment();
+            log::debug!("a session record of {host} is refused: {why}");
         }
     }
 }

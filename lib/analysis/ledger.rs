@@ -159,6 +159,15 @@ impl HostLedger {
 
 /// Adds up accounts.
 pub(in crate::analysis) fn add(sum: &mut Ledger, other: &Ledger) {
+    combine(sum, other, u64::saturating_add);
+}
+
+/// Takes an account out of a sum.
+pub(in crate::analysis) fn subtract(sum: &mut Ledger, other: &Ledger) {
+    combine(sum, other, u64::saturating_sub);
+}
+
+fn combine(sum: &mut Ledger, other: &Ledger, with: impl Fn(u64, u64) -> u64) {
     for (mine, theirs) in [
         (&mut sum.sampled, other.sampled),
         (&mut sum.acknowledged, other.acknowledged),
@@ -170,7 +179,7 @@ pub(in crate::analysis) fn add(sum: &mut Ledger, other: &Ledger) {
         (&mut sum.dropped, other.dropped),
         (&mut sum.tails_unknown, other.tails_unknown),
     ] {
-        *mine = mine.saturating_add(theirs);
+        *mine = with(*mine, theirs);
     }
 }
 

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use crate::analysis::rate::{Deriver, KeyPool, SERIES_PER_HOST_MAX, Step};
 use crate::analysis::view::{SUMMARY_COLUMNS, SummaryValues, Window};
-use crate::metric::{Frame, SeriesKey};
+use crate::metric::{Frame, SeriesKey, SessionId};
 
 pub(in crate::analysis) mod bits;
-pub(in crate::analysis) mod block;
+mod block;
 mod column;
 mod ring;
 
-pub(in crate::analysis) use block::Row;
+pub(in crate::analysis) use block::{Block, Row};
 use ring::{Place, Ring, Segment};
 
 /// How far back the live store reaches.
@@ -61,7 +61,7 @@ pub(in crate::analysis) struct Placed {
 #[derive(Debug)]
 pub(in crate::analysis) struct Parts {
     pool: Arc<KeyPool>,
-    sessions: Vec<Vec<Segment>>,
+    sessions: Vec<(SessionId, Vec<Segment>)>,
     since_ms: u64,
 }
 
@@ -128,7 +128,7 @@ impl HostLive {
 
     /// What the window is made of.
     pub(in crate::analysis) fn parts(&self) -> Parts {
-        let sessions = self.rings.iter().map(Ring::segments).collect();
+        let sessions = self.rings.iter().map(|ring| (ring.session, ring.segments())).collect();
         Parts { pool: self.pool.clone(), sessions, since_ms: self.since_ms(0) }
     }
 
@@ -190,10 +190,19 @@ impl HostLive {
 }
 
 impl Parts {
+    /// The frames of a time as they were sampled, session by session.
+    pub(in crate::analysis) fn rows(self, from_ms: u64, to_ms: u64) -> Vec<(SessionId, Vec<Row>)> {
+        let of_session = |(session, segments): (SessionId, Vec<Segment>)| {
+            let rows = segments.iter().flat_map(Segment::open);
+            (session, rows.filter(|row| (from_ms..to_ms).contains(&row.time_ms)).collect())
+        };
+        self.sessions.into_iter().map(of_session).collect()
+    }
+
     /// Decodes and derives everything; the slow part, without a lock.
     pub(in crate::analysis) fn window(self) -> Window {
         let mut builder = WindowBuilder::default();
-        for (number, segments) in self.sessions.into_iter().enumerate() {
+        for (number, (_, segments)) in self.sessions.into_iter().enumerate() {
             let mut deriver = Deriver::new(self.pool.clone());
             let mut first = true;
             for row in segments.iter().flat_map(Segment::open) {

@@ -11,6 +11,7 @@ use crate::analysis::ledger::BYE;
 use crate::analysis::view::HostState;
 use crate::metric::{Frame, SessionId};
 use crate::wire::json::{FrameRecord, SessionRecord};
+use crate::wire::message::LEFT_IN_SPOOL;
 
 /// Intervals without a frame after which a host is stale.
 const STALE_INTERVALS: u64 = 3;
@@ -111,6 +112,17 @@ impl Presence {
         changed
     }
 
+    /// A host as it was on disk, not heard of since. `age_ms`: how old its newest frame is.
+    pub(in crate::analysis) fn restore(
+        &mut self,
+        record: &SessionRecord,
+        age_ms: u64,
+        now: Duration,
+    ) {
+        self.record(record, now);
+        self.arrived_ms = Some(millis(now).saturating_sub_unsigned(age_ms));
+    }
+
     /// The newest session.
     pub(in crate::analysis) fn session(&self) -> SessionId {
         self.session.unwrap_or(SessionId(0))
@@ -138,7 +150,9 @@ impl Presence {
     }
 
     fn said_goodbye(&self) -> bool {
-        self.ended.as_ref().is_some_and(|reason| reason.starts_with(BYE))
+        let goodbye =
+            |reason: &String| [BYE, LEFT_IN_SPOOL].iter().any(|it| reason.starts_with(it));
+        self.ended.as_ref().is_some_and(goodbye)
     }
 
     fn two_machines(&self) -> bool {

@@ -308,6 +308,15 @@ fn growth(before: Value, now: Value) -> Option<f64> {
     }
 }
 
+/// Whether the series is a counter that was reset between two readings of it.
+pub(in crate::analysis) fn is_reset(key: &SeriesKey, before: Value, now: Value) -> bool {
+    if growth(before, now).is_some() || !key.name().ends_with("_total") {
+        return false;
+    }
+    let back = before.as_f64() - now.as_f64();
+    !(back < IDLE_STEP_BACK_S && plan::is_idle_time(key))
+}
+
 /// A share as a percentage; rounding must not show 100.01 or -0.
 fn percent(share: f64) -> f64 {
     (100.0 * share).clamp(0.0, 100.0) + 0.0

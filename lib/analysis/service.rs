@@ -6,10 +6,13 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 
-use crate::analysis::consume::{Standing, SteadyClock};
+use crate::analysis::consume::SteadyClock;
+use crate::analysis::history::query::QueryCounts;
+use crate::analysis::history::{self, Reading};
 use crate::analysis::hosts::Host;
 use crate::analysis::intake::Shared;
 use crate::analysis::presence::BACKLOG_MS;
+use crate::analysis::standing::Standing;
 use crate::analysis::view::{
     BusState, HistoryStatus, HostDetail, HostSummary, Ledger, LedgerReport, LiveUpdate, Newest,
     QueryAnswer, QueryError, QuerySpec, Stages, View, Window,
@@ -25,6 +28,7 @@ pub(in crate::analysis) struct Service {
     pub(in crate::analysis) standing: Arc<Standing>,
     pub(in crate::analysis) time: SteadyClock,
     pub(in crate::analysis) others: CountSources,
+    pub(in crate::analysis) queries: Arc<QueryCounts>,
 }
 
 impl Service {
@@ -95,20 +99,38 @@ impl View for Service {
         let mut all = counts.read();
         all.push(panics);
         all.extend(self.others.read());
+        if let Some(archive) = &self.shared.archive {
+            all.extend(archive.read_counts());
+        }
+        all.extend(self.queries.read());
         all.extend(self.shared.servers().counts());
         all
     }
 
-    fn query(&self, _query: &QuerySpec) -> Result<QueryAnswer, QueryError> {
-        Err(QueryError::Store("there is no history yet".to_owned()))
+    fn query(&self, query: &QuerySpec) -> Result<QueryAnswer, QueryError> {
+        let past = Reading { shared: self.shared.clone(), time: self.time.clone() };
+        let (pool, counts) = (self.shared.hosts.pool.clone(), self.queries.clone());
+        history::query::query(Arc::new(past), pool, counts, query)
     }
 
     fn history(&self) -> HistoryStatus {
-        HistoryStatus::default()
+        let archive = self.shared.archive.as_ref();
+        archive.map(|archive| archive.status(self.time.now())).unwrap_or_default()
     }
 
-    fn delete_host(&self, _host: &str) -> Result<bool, QueryError> {
-        Ok(false)
+    fn delete_host(&self, host: &str) -> Result<bool, QueryError> {
+        let known = self.shared.hosts.get(host);
+        if let Some(archive) = &self.shared.archive {
+            let is_on_disk = archive.delete(host, known.as_deref())?;
+            if known.is_none() {
+                return Ok(is_on_disk);
+            }
+        }
+        let Some(known) = known else { return Ok(false) };
+        known.lock().departed = true;
+        self.shared.hosts.remove(&known, true, self.time.now());
+        log::info!("{host} and its past are forgotten");
+        Ok(true)
     }
 
     fn subscribe(&self) -> Receiver<Arc<LiveUpdate>> {

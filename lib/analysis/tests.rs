@@ -22,7 +22,7 @@ struct Room {
 
 fn config() -> Config {
     let (hosts_max, live_bytes_max) = (HOSTS_MAX, LIVE_BYTES_MAX);
-    Config { hosts_max, live_bytes_max, counts: CountSources::default() }
+    Config { hosts_max, live_bytes_max, history: None, counts: CountSources::default() }
 }
 
 fn room_with(config: Config) -> Room {
@@ -45,6 +45,7 @@ impl Room {
     /// Nothing that came in is unaccounted for.
     fn check_counts(&self) {
         let kinds = [
+            "records_replayed",
             "frames_stored",
             "frames_doubled",
             "frames_too_late",

@@ -387,8 +387,7 @@ pub trait View: std::fmt::Debug + Send + Sync {
     fn query(&self, query: &QuerySpec) -> Result<QueryAnswer, QueryError>;
     /// How the store of the past is.
     fn history(&self) -> HistoryStatus;
-    /// Forgets a host: its past, its account, its line. If frames of it come again, it is a new
-    /// host. False when there is no such host.
+    /// Forgets a host and its past; frames that come later are a new host's. False: no such host.
     ///
     /// # Errors
     /// In words, when the store cannot be written now; nothing was forgotten then.

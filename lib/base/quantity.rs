@@ -54,6 +54,17 @@ pub fn format_duration(duration: Duration) -> String {
     format!("{}{unit}", micros / size)
 }
 
+/// Writes a size with one decimal, in the largest unit of IEC 80000-13 that it has one of:
+/// `1.5 GiB`, `12 B`.
+#[must_use]
+pub fn format_bytes(bytes: u64) -> String {
+    let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
 fn parse(text: &str, units: &[(&str, u64)], expected: &str) -> Result<u64, String> {
     let wrong = || format!("'{text}' is not {expected}");
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
@@ -71,6 +82,12 @@ fn parse(text: &str, units: &[(&str, u64)], expected: &str) -> Result<u64, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        let texts = [0, 1_023, 1_024, 1_572_864, 3 << 30, 5 << 40].map(format_bytes);
+        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "3.0 GiB", "5.0 TiB"]);
+    }
 
     #[test]
     fn reads_what_people_write() {

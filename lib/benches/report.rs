@@ -30,6 +30,8 @@ mod child;
 mod client;
 #[path = "report/figures.rs"]
 mod figures;
+#[path = "report/history_size.rs"]
+mod history_size;
 #[path = "report/machine.rs"]
 mod machine;
 #[path = "report/micro.rs"]
@@ -143,6 +145,11 @@ const MEASUREMENTS: &[Measurement] = &[
         name: "page-kafka-1000",
         about: "the same through Kafka",
         run: page::thousand_hosts_on_kafka,
+    },
+    Measurement {
+        name: "history-size",
+        about: "recorded data as segments of the history",
+        run: history_size::run,
     },
     Measurement { name: "micro", about: "encoding, decoding, reading the kernel", run: micro::run },
 ];

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, bounded, select};
 
 use super::base::stop::{self, Stopper};
 use super::base::thread::{self, Joined};
@@ -32,6 +32,9 @@ macro_rules! contract_tests {
             keeps_partitions_apart
             wakes_a_reader_that_waits
             takes_events_that_nobody_reads
+            has_several_batches_in_flight
+            gives_records_to_readers_before_they_are_taken
+            settles_a_receipt_once_and_for_all
         }
     };
     ($with:path: $($case:ident)+) => {
@@ -277,4 +280,49 @@ pub(crate) fn takes_events_that_nobody_reads(bus: &dyn Bus) {
     assert!(records.iter().map(number_of).eq(0..3));
     publisher.publish(Topic::Events, 0, &numbered("h", 3..4)).unwrap();
     assert!(read(reader.as_mut(), PATIENCE).records.iter().map(number_of).eq(3..4));
+}
+
+pub(crate) fn has_several_batches_in_flight(bus: &dyn Bus) {
+    let taker = Taker::start(bus, 0);
+    let mut publisher = bus.publisher();
+    let receipts: Vec<_> = (0..40)
+        .map(|number| {
+            let records = numbered("h", 5 * number..5 * number + 5);
+            publisher.begin(Topic::Metrics, 0, &records).unwrap()
+        })
+        .collect();
+    // Receipts are settled in order: with the last, all are.
+    assert_eq!(receipts.last().unwrap().wait(), Ok(()));
+    assert!(receipts.iter().all(|receipt| receipt.poll() == Some(Ok(()))));
+    for (expected, record) in taker.take(200).iter().enumerate() {
+        assert_eq!((record.offset, number_of(record)), (expected as u64, expected as u32));
+    }
+}
+
+pub(crate) fn gives_records_to_readers_before_they_are_taken(bus: &dyn Bus) {
+    let mut reader = bus.reader(Topic::Metrics, 0, Position::Earliest);
+    let mut publisher = bus.publisher();
+    for number in 0..3 {
+        let records = numbered("h", number..number + 1);
+        let receipt = publisher.begin(Topic::Metrics, 0, &records).unwrap();
+        let batch = read(reader.as_mut(), PATIENCE);
+        assert_eq!(batch.records.iter().map(number_of).collect::<Vec<_>>(), [number]);
+        reader.taken(batch.records[0].offset);
+        assert_eq!(receipt.wait(), Ok(()));
+    }
+}
+
+pub(crate) fn settles_a_receipt_once_and_for_all(bus: &dyn Bus) {
+    let _taker = Taker::start(bus, 0);
+    let mut publisher = bus.publisher();
+    let nothing = publisher.begin(Topic::Metrics, 0, &[]).unwrap();
+    assert_eq!(nothing.poll(), Some(Ok(())));
+    let receipt = publisher.begin(Topic::Metrics, 0, &numbered("h", 0..1)).unwrap();
+    for _ in 0..2 {
+        select! {
+            recv(receipt.channel()) -> nothing => assert!(nothing.is_err(), "it closes"),
+            default(PATIENCE) => panic!("no answer"),
+        }
+        assert_eq!((receipt.poll(), receipt.wait()), (Some(Ok(())), Ok(())));
+    }
 }

@@ -1,15 +1,19 @@
 //! The bus inside one process: records stay in memory until every reader has taken them over.
 //!
 //! ```text
-//! publish -> [partition: bounded in bytes] -> read -> ... -> taken -> publish returns
+//! begin -> [partition: bounded in bytes] -> read -> ... -> taken
+//!   |                                                        |
+//! receipt ................................................ settled
 //! ```
 //!
-//! - Metrics: a publish returns when every reader of the partition has taken its records; without
-//!   a reader it waits for one. "Durable" means no more here than that analysis has them.
-//! - Events: a ring of the newest; a publish returns at once, whether anybody reads or not.
+//! - Metrics: readers have the records as soon as there is room for them, and the receipt is
+//!   settled when every reader of the partition has taken them; without a reader that waits for
+//!   one. "Durable" means here what taking means to whoever reads: with a history, committed.
+//! - Events: a ring of the newest; they are settled at once, whether anybody reads or not.
 //!
 //! Records that were taken stay for a while, so that a reader can start again a little earlier.
-//! What a reader wanted and was gone is reported as a gap.
+//! What a reader wanted and was gone is reported as a gap. The offsets of a partition may go on
+//! from an earlier run ([`EmbeddedBus::starting_at`]).
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -19,9 +23,10 @@ use crossbeam_channel::{Receiver, select};
 use crate::base::clock::SharedClock;
 
 use super::{
-    Batch, Bus, BusCounts, BusError, Position, Publisher, Reader, Record, Topic, VALUE_BYTES_MAX,
+    Batch, Bus, BusCounts, BusError, Position, Publisher, Reader, Receipt, Record, Topic,
+    VALUE_BYTES_MAX,
 };
-use ring::{Keep, Ring, Rings, Signal};
+use ring::{Keep, Ring, Rings, Told};
 
 mod ring;
 #[cfg(test)]
@@ -42,11 +47,20 @@ struct Shared {
 }
 
 impl EmbeddedBus {
-    /// A bus whose metrics topic has this many partitions (at least 1); events have one.
+    /// A bus whose metrics topic has this many partitions (at least 1); events have one. All
+    /// offsets begin at 0.
     #[must_use]
     pub fn new(partitions: u32, clock: SharedClock) -> Arc<Self> {
-        let metrics = (0..partitions.max(1)).map(|_| Rings::new(Keep::UntilTaken)).collect();
-        let events = Rings::new(Keep::Newest);
+        Self::starting_at(&vec![0; partitions.max(1) as usize], clock)
+    }
+
+    /// A bus with a metrics partition for each of `firsts` (at least 1), whose next record gets
+    /// that offset: where the last run of whoever keeps the offsets ended. Events begin at 0.
+    #[must_use]
+    pub fn starting_at(firsts: &[u64], clock: SharedClock) -> Arc<Self> {
+        let firsts = if firsts.is_empty() { &[0] } else { firsts };
+        let metrics = firsts.iter().map(|first| Rings::new(Keep::UntilTaken, *first)).collect();
+        let events = Rings::new(Keep::Newest, 0);
         let counts = BusCounts::new();
         Arc::new(Self { shared: Arc::new(Shared { clock, counts, metrics, events }) })
     }
@@ -95,6 +109,12 @@ impl Shared {
         };
         Some(rings.lock())
     }
+
+    /// Publishers were told that these are durable.
+    fn count(&self, told: Told) {
+        self.counts.published_records.add(told.records);
+        self.counts.published_bytes.add(told.bytes);
+    }
 }
 
 fn no_such_partition(topic: Topic, partition: u32) -> BusError {
@@ -107,17 +127,11 @@ struct EmbeddedPublisher {
 }
 
 impl EmbeddedPublisher {
-    /// Adds all records, waiting for room where there is none; gives the signal that they are
-    /// taken.
-    fn add(
-        &self,
-        topic: Topic,
-        partition: u32,
-        records: &[Record],
-    ) -> Result<Option<Signal>, BusError> {
-        let mut taken = None;
+    /// Adds all records that may be, waiting for room where there is none.
+    fn add(&self, topic: Topic, partition: u32, records: &[Record]) -> Result<Receipt, BusError> {
+        let mut size = Told::default();
         let mut rest = records.iter().filter(|record| fits(record)).peekable();
-        while rest.peek().is_some() {
+        loop {
             let mut ring = self
                 .shared
                 .ring(topic, partition)
@@ -126,18 +140,20 @@ impl EmbeddedPublisher {
                 return Err(BusError::Stopped);
             }
             while let Some(record) = rest.next_if(|record| ring.has_room_for(record)) {
+                size.records += 1;
+                size.bytes += (record.key.len() + record.value.len()) as u64;
                 self.shared.counts.evicted_events.add(ring.push(record));
             }
             ring.wake_readers();
             if rest.peek().is_none() {
-                taken = ring.signal_when_taken();
-            } else {
-                let room = ring.signal_when_room();
-                drop(ring);
-                room.wait()?;
+                let (receipt, told) = ring.receipt(size);
+                self.shared.count(told);
+                return Ok(receipt);
             }
+            let room = ring.room();
+            drop(ring);
+            room.wait()?;
         }
-        Ok(taken)
     }
 }
 
@@ -146,32 +162,31 @@ fn fits(record: &Record) -> bool {
 }
 
 impl Publisher for EmbeddedPublisher {
-    fn publish(
+    fn begin(
         &mut self,
         topic: Topic,
         partition: u32,
         records: &[Record],
-    ) -> Result<(), BusError> {
-        if let Some(taken) = self.add(topic, partition, records)? {
-            taken.wait()?;
-        }
-        let counts = &self.shared.counts;
-        let sizes = records.iter().filter(|record| fits(record));
-        let (count, bytes) = sizes.fold((0, 0), |(count, bytes), record| {
-            (count + 1, bytes + record.key.len() + record.value.len())
-        });
-        counts.published_records.add(count);
-        counts.published_bytes.add(bytes as u64);
-        let refused_count = records.len() as u64 - count;
+    ) -> Result<Receipt, BusError> {
+        let receipt = self.add(topic, partition, records)?;
+        let refused_count = records.iter().filter(|record| !fits(record)).count();
         if refused_count == 0 {
-            return Ok(());
+            return Ok(receipt);
         }
-        counts.refused_records.add(refused_count);
+        // Whoever hears of a refusal may rely on all others.
+        receipt.wait()?;
+        self.shared.counts.refused_records.add(refused_count as u64);
         let what = format!(
             "{refused_count} of {} records refused: a record may have {VALUE_BYTES_MAX} bytes",
             records.len()
         );
         Err(BusError::Refused { what })
+    }
+
+    fn hurry(&mut self, topic: Topic, partition: u32) {
+        if let Some(mut ring) = self.shared.ring(topic, partition) {
+            ring.hurry();
+        }
     }
 }
 
@@ -219,8 +234,13 @@ impl Reader for EmbeddedReader {
 
     fn taken(&mut self, offset: u64) {
         if let Some(mut ring) = self.shared.ring(self.topic, self.partition) {
-            ring.taken(self.id, offset);
+            self.shared.count(ring.taken(self.id, offset));
         }
+    }
+
+    fn is_awaited(&self) -> bool {
+        let ring = self.shared.ring(self.topic, self.partition);
+        ring.is_some_and(|ring| ring.is_awaited(self.id))
     }
 }
 
@@ -239,7 +259,7 @@ impl EmbeddedReader {
 impl Drop for EmbeddedReader {
     fn drop(&mut self) {
         if let Some(mut ring) = self.shared.ring(self.topic, self.partition) {
-            ring.remove_reader(self.id);
+            self.shared.count(ring.remove_reader(self.id));
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::{Batch, Bus, BusError, Position, Publisher, Reader, Record, Topic};
+use super::{Batch, Bus, BusError, Position, Publisher, Reader, Receipt, Record, Topic};
 
 /// What a call is told before the bus has arrived.
 const NOT_YET: &str = "the bus has not been reached yet";
@@ -82,18 +82,24 @@ impl Bus for LateBus {
 }
 
 impl Publisher for LatePublisher {
-    fn publish(
+    fn begin(
         &mut self,
         topic: Topic,
         partition: u32,
         records: &[Record],
-    ) -> Result<(), BusError> {
+    ) -> Result<Receipt, BusError> {
         if self.real.is_none() {
             self.real = self.bus.arrived.get().map(|bus| bus.publisher());
         }
         match &mut self.real {
-            Some(real) => real.publish(topic, partition, records),
+            Some(real) => real.begin(topic, partition, records),
             None => Err(self.bus.not_yet()),
+        }
+    }
+
+    fn hurry(&mut self, topic: Topic, partition: u32) {
+        if let Some(real) = &mut self.real {
+            real.hurry(topic, partition);
         }
     }
 }
@@ -114,5 +120,8 @@ impl Reader for LateReader {
         if let Some(real) = &mut self.real {
             real.taken(offset);
         }
+    }
+    fn is_awaited(&self) -> bool {
+        self.real.as_ref().is_some_and(|real| real.is_awaited())
     }
 }

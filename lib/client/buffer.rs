@@ -3,15 +3,23 @@
 //! At any time `sampled = acknowledged + waiting + dropped` ([`Buffer::account`]). What has to be
 //! dropped is dropped oldest first and declared to the server, so that a hole is never a mystery.
 //! Frames in flight go last: they are most likely safe already, and a frame both stored and
-//! declared gone would puzzle the ledger.
+//! declared gone would puzzle the ledger. With a spool nothing is dropped that is on disk: it is
+//! put away there and read back when its turn comes (`spooled`).
 //!
 //! On a new stream everything that waits is sent again, oldest first, but never ahead of what is
 //! sampled meanwhile: live frames go at once, the backlog fills the gaps, and only so much of it
 //! is in flight that a live frame finds neither the window nor the socket full of old ones.
 
+mod earlier;
+mod spooled;
+
 use std::collections::{BTreeMap, HashMap};
 
+use super::shelf::Shelf;
 use crate::metric::{Declaration, Frame, Layout, SeqRange, SessionId};
+pub(super) use earlier::{EARLIER_BARE_MAX, EARLIER_SESSIONS_MAX};
+use spooled::Spooled;
+pub(super) use spooled::Writes;
 
 /// Default of `--buffer`. A frame of 60 samples takes 60 x 16 bytes of values and about 300 of
 /// itself, so this is 3,300 frames: 55 minutes at 1 Hz.
@@ -23,10 +31,6 @@ pub const BUFFER_BYTES_MIN: u64 = 4 * 2_000 * 16;
 /// Backlog frames in flight: two acks' worth (a server acknowledges every 32 frames at the
 /// latest), so that one is on its way while the next is being earned.
 const BACKLOG_IN_FLIGHT_MAX: usize = 64;
-
-/// Ranges of dropped frames that wait for an ack. They melt together when they touch, so this
-/// many need as many stalls, each with acknowledged frames between.
-const GONE_MAX: usize = 1_024;
 
 /// What an allocation costs beside its contents (two words of `malloc`).
 const ALLOC_BYTES: usize = 16;
@@ -40,8 +44,11 @@ pub struct Buffer {
     waiting: BTreeMap<u64, Entry>,
     bytes: usize,
     layouts: HashMap<usize, LayoutUse>,
-    gone: Vec<Gone>,
     account: Account,
+    /// What is gone, and what is on disk.
+    own: Shelf,
+    /// With a spool.
+    spooled: Option<Box<Spooled>>,
     /// Frames from here on were sampled on this stream and go first.
     live_from: u64,
     next_live: u64,
@@ -114,14 +121,6 @@ struct LayoutUse {
     bytes: usize,
 }
 
-#[derive(Debug)]
-struct Gone {
-    range: SeqRange,
-    reason: &'static str,
-    sent: bool,
-    sent_ever: bool,
-}
-
 impl Buffer {
     /// An empty one for at most `bytes_max` of frames, of which at most `window` are in flight.
     #[must_use]
@@ -133,8 +132,9 @@ impl Buffer {
             waiting: BTreeMap::new(),
             bytes: 0,
             layouts: HashMap::new(),
-            gone: Vec::new(),
             account: Account::default(),
+            own: Shelf::own(session),
+            spooled: None,
             live_from: 1,
             next_live: 1,
             next_backlog: 1,
@@ -144,7 +144,7 @@ impl Buffer {
     }
 
     /// Takes the next frame, whose number must be the one after the last; drops the oldest when
-    /// there is no room, and says how many.
+    /// there is no room and it is not on disk, and says how many.
     pub fn push(&mut self, frame: Frame) -> u64 {
         let seq = frame.seq;
         debug_assert_eq!(seq, self.account.sampled + 1, "frames are numbered without holes");
@@ -159,36 +159,30 @@ impl Buffer {
             sent_us: 0,
         };
         self.waiting.insert(seq, entry);
+        if let Some(spooled) = &mut self.spooled {
+            spooled.unwritten.insert(seq);
+        }
         let mut dropped = 0;
         while self.bytes > self.bytes_max {
             let idle = self.waiting.iter().find(|(_, entry)| entry.place == Place::Unsent);
             let oldest = idle.or_else(|| self.waiting.iter().next()).map(|(seq, _)| *seq);
             let Some(oldest) = oldest else { break };
-            self.drop_frame(oldest, "buffer full");
-            dropped += 1;
+            if !self.put_away(oldest) {
+                self.drop_frame(self.session, oldest, "buffer full");
+                dropped += 1;
+            }
         }
         dropped
     }
 
     /// Gives one frame up, for a reason that the server is told.
-    pub fn drop_frame(&mut self, seq: u64, reason: &'static str) {
-        if !self.remove(seq) {
+    pub fn drop_frame(&mut self, session: SessionId, seq: u64, reason: &'static str) {
+        if session == self.session && self.remove(seq) {
+            self.account.dropped += 1;
+            self.own.gone.add((seq, seq), reason);
             return;
         }
-        self.account.dropped += 1;
-        match self.gone.last_mut() {
-            Some(last) if !last.sent_ever && last.reason == reason && last.range.1 + 1 == seq => {
-                last.range.1 = seq;
-            }
-            _ => {
-                let (sent, sent_ever) = (false, false);
-                self.gone.push(Gone { range: (seq, seq), reason, sent, sent_ever });
-            }
-        }
-        if self.gone.len() > GONE_MAX {
-            self.gone.remove(0);
-            self.account.forgotten += 1;
-        }
+        self.give_up(session, &[(seq, seq)].into_iter().collect(), reason);
     }
 
     /// A new stream: nothing is in flight, and all that waits is backlog.
@@ -196,48 +190,50 @@ impl Buffer {
         for entry in self.waiting.values_mut() {
             entry.place = Place::Unsent;
         }
-        self.gone.dedup_by(|next, last| {
-            // What was never said must not pass for said, so only equals melt.
-            let melts = last.reason == next.reason
-                && last.sent_ever == next.sent_ever
-                && last.range.1 + 1 == next.range.0;
-            if melts {
-                last.range.1 = next.range.1;
-            }
-            melts
-        });
-        for gone in &mut self.gone {
-            gone.sent = false;
-        }
+        self.own.start_stream();
+        self.start_stream_of_earlier();
         (self.in_flight, self.backlog_in_flight) = (0, 0);
         self.next_backlog = 1;
         self.begin_live();
     }
 
-    /// What to send now, marked as sent at `now_us` (monotonic); `None` while the window is full
-    /// or nothing waits.
+    /// What to send now, marked as sent at `now_us` (monotonic); `None` while the window is full,
+    /// nothing waits, or what is next is on its way to or from the disk.
     pub fn next(&mut self, now_us: u64) -> Option<Outgoing> {
         if self.in_flight >= self.window {
             // A server that does not keep up is served the newest first once it does.
             self.begin_live();
             return None;
         }
-        if let Some(gone) = self.gone.iter_mut().find(|gone| !gone.sent) {
-            (gone.sent, gone.sent_ever) = (true, true);
-            let (session, range, reason) = (self.session, gone.range, gone.reason.to_owned());
+        if let Some((range, reason)) = self.own.gone.next() {
+            let session = self.session;
             return Some(Outgoing::Dropped(Declaration { session, range, reason }));
         }
+        if let Some(declaration) = self.next_earlier_declaration() {
+            return Some(Outgoing::Dropped(declaration));
+        }
         let live = self.waiting.range(self.next_live..).next().map(|(seq, _)| *seq);
-        if let Some(seq) = live {
+        if let Some(seq) = live
+            && self.may_send(seq, now_us)
+        {
             self.next_live = seq + 1;
             return self.send(seq, Place::Live, now_us);
         }
         if self.backlog_in_flight >= BACKLOG_IN_FLIGHT_MAX {
             return None;
         }
+        if let Some(frame) = self.next_recalled() {
+            return Some(Outgoing::Frame { frame, again: false });
+        }
+        if self.is_recalling() {
+            return None;
+        }
         let mut backlog =
             self.waiting.range(self.next_backlog..self.live_from.max(self.next_backlog));
         let seq = backlog.find(|(_, entry)| entry.place == Place::Unsent).map(|(seq, _)| *seq)?;
+        if !self.may_send(seq, now_us) {
+            return None;
+        }
         self.next_backlog = seq + 1;
         self.send(seq, Place::Backlog, now_us)
     }
@@ -255,13 +251,10 @@ impl Buffer {
             for (seq, _) in sent {
                 acked.frames += u64::from(self.remove(seq));
             }
-            self.gone.retain_mut(|gone| {
-                let covers_start = *first <= gone.range.0 && gone.sent_ever;
-                if covers_start && gone.range.0 <= *last {
-                    gone.range.0 = last.saturating_add(1);
-                }
-                gone.range.0 <= gone.range.1
-            });
+            let (frames, beyond) = self.own.acknowledge((*first, *last));
+            self.landed(frames);
+            acked.frames += frames;
+            acked.beyond |= beyond;
         }
         self.account.acked += acked.frames;
         acked
@@ -281,41 +274,40 @@ impl Buffer {
     /// Where every frame is.
     #[must_use]
     pub fn account(&self) -> Account {
-        let (waiting, bytes) = (self.waiting.len() as u64, self.bytes as u64);
-        Account { waiting, bytes, ..self.account }
+        let waiting = self.waiting.len() as u64 + self.own.away.count();
+        let (bytes, forgotten) = (self.bytes as u64, self.own.gone.forgotten());
+        Account { waiting, bytes, forgotten, ..self.account }
     }
 
     /// The oldest frame that is not settled yet, or the next one to be sampled: `Hello.first_seq`.
     #[must_use]
     pub fn first_seq(&self) -> u64 {
-        let gone = self.gone.iter().map(|gone| gone.range.0).min();
         let waiting = self.waiting.keys().next().copied();
-        [gone, waiting].into_iter().flatten().min().unwrap_or(self.account.sampled + 1)
+        let gone_or_away = [self.own.gone.first(), self.own.away.first()];
+        let first = gone_or_away.into_iter().flatten().chain(waiting).min();
+        first.unwrap_or(self.account.sampled + 1)
     }
 
     /// Whether every frame is acknowledged and every loss is known to the server.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.gone.is_empty()
+        self.waiting.is_empty() && self.own.is_settled()
     }
 
     /// Whether something was not handed to this stream yet.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.in_flight < self.waiting.len() || self.gone.iter().any(|gone| !gone.sent)
+        let waiting = self.waiting.len() as u64 + self.own.away.count();
+        let in_flight = self.in_flight as u64 - self.earlier_in_flight();
+        in_flight < waiting || self.own.gone.has_unsent() || self.has_earlier()
     }
 
     /// The numbers of all frames that wait, as ranges.
     #[must_use]
     pub fn waiting_ranges(&self) -> Vec<SeqRange> {
-        let mut ranges: Vec<SeqRange> = Vec::new();
-        for seq in self.waiting.keys().copied() {
-            match ranges.last_mut() {
-                Some(last) if last.1 + 1 == seq => last.1 = seq,
-                _ => ranges.push((seq, seq)),
-            }
-        }
-        ranges
+        let mut ranges = self.own.away.clone();
+        ranges.extend(self.waiting.keys().map(|seq| (*seq, *seq)));
+        ranges.as_slice().to_vec()
     }
 
     fn begin_live(&mut self) {
@@ -338,6 +330,12 @@ impl Buffer {
         self.bytes -= entry.bytes + self.layout_out(&entry.frame.samples.layout);
         self.in_flight -= usize::from(entry.place != Place::Unsent);
         self.backlog_in_flight -= usize::from(entry.place == Place::Backlog);
+        if let Some(spooled) = &mut self.spooled {
+            spooled.unwritten.remove_range((seq, seq));
+            // Whatever becomes of it, the disk is to know.
+            self.own.kept.remove_range((seq, seq));
+            self.own.is_changed = true;
+        }
         true
     }
 

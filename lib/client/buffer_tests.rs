@@ -73,12 +73,32 @@ fn backlog_is_paced_by_acks_and_leaves_room_for_live_frames() {
     let mut buffer = filled(200, 300);
     buffer.start_stream();
     let sent = std::iter::from_fn(|| sent_seq(buffer.next(0))).count();
-    assert_eq!(sent, 64);
+    assert_eq!(sent, 150);
     buffer.push(frame(SESSION, 201, &layout(3)));
     assert_eq!(sent_seq(buffer.next(0)), Some(201));
     assert_eq!(sent_seq(buffer.next(0)), None);
     buffer.acknowledge(32, &[], 0);
-    assert_eq!(std::iter::from_fn(|| sent_seq(buffer.next(0))).last(), Some(96));
+    assert_eq!(std::iter::from_fn(|| sent_seq(buffer.next(0))).last(), Some(182));
+}
+
+/// 20 frames a second, an hour of backlog, and acks that come every five seconds: every live frame
+/// goes out at once, and the backlog shrinks faster than the hour has grown.
+#[test]
+fn late_acks_delay_no_live_frame_and_starve_no_backlog() {
+    const BACKLOG: u64 = 3_600;
+    let (mut buffer, layout) = (filled(BACKLOG, 600), layout(3));
+    buffer.start_stream();
+    let mut backlog_sent = 0;
+    for tick in 1..=20 * 60 {
+        let live = BACKLOG + tick;
+        buffer.push(frame(SESSION, live, &layout));
+        assert_eq!(sent_seq(buffer.next(0)), Some(live), "tick {tick}");
+        backlog_sent += std::iter::from_fn(|| sent_seq(buffer.next(0))).count() as u64;
+        if tick % (20 * 5) == 0 {
+            buffer.acknowledge(backlog_sent, &[(BACKLOG + 1, live)], live);
+        }
+    }
+    assert_eq!(backlog_sent, BACKLOG, "in a minute: 300 every 5 s");
 }
 
 #[test]

@@ -6,15 +6,16 @@
 //! the last acks still count.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::time::Duration;
 
-use super::buffer::{Account, Outgoing};
+use super::buffer::{Account, Outgoing, Writes};
 use super::server_time::{Observed, RoundTrip};
 use super::shared::Shared;
 use crate::base::random;
-use crate::metric::Frame;
+use crate::metric::{Frame, SessionId};
 use crate::wire::PROTOCOL;
-use crate::wire::message::{Ack, FromClient, Hello, Status, ToClient, Welcome};
+use crate::wire::message::{Ack, FromClient, Hello, LEFT_IN_SPOOL, Status, ToClient, Welcome};
 
 /// How long a server may take to answer Hello, connecting included.
 pub(super) const WELCOME_LIMIT: Duration = Duration::from_secs(10);
@@ -132,7 +133,11 @@ impl<'a> Conversation<'a> {
     /// What to send now; `None` when there is nothing or it has to wait.
     pub(super) fn next(&mut self) -> Option<FromClient> {
         if let Some(mut hello) = self.hello.take() {
-            hello.first_seq = self.shared.buffer().first_seq();
+            {
+                let mut buffer = self.shared.buffer();
+                hello.first_seq = buffer.first_seq();
+                hello.earlier_sessions = buffer.announce();
+            }
             self.hello_sent_us = self.shared.now().monotonic_us;
             return Some(FromClient::Hello(hello));
         }
@@ -143,12 +148,24 @@ impl<'a> Conversation<'a> {
             return Some(answer);
         }
         let now = self.shared.now();
-        let (outgoing, is_all_sent) = {
+        let (outgoing, is_all_sent, is_wanting) = {
             let mut buffer = self.shared.buffer();
-            (buffer.next(now.monotonic_us), !buffer.has_unsent())
+            let outgoing = buffer.next(now.monotonic_us);
+            // What stays on disk does not keep the client from its goodbye.
+            let is_all_sent = match buffer.writes() {
+                Some(Writes::Good) => buffer.is_written(),
+                _ => !buffer.has_unsent(),
+            };
+            (outgoing, is_all_sent, buffer.wanted().is_some())
         };
+        if is_wanting {
+            self.shared.wake_keeper();
+        }
         match outgoing {
             Some(Outgoing::Frame { mut frame, again }) => {
+                if let Some((time_ms, uncertainty_ms)) = self.shared.better_time(&frame, now) {
+                    (frame.time_ms, frame.uncertainty_ms) = (time_ms, uncertainty_ms);
+                }
                 frame.sent_ms = now.server.unix_us / 1_000;
                 self.frames_sent += 1;
                 self.shared.counts.frames_sent.increment();
@@ -177,7 +194,7 @@ impl<'a> Conversation<'a> {
         log::error!("frame {} cannot be sent and is dropped: {words}", frame.seq);
         self.frames_sent = 0;
         let mut buffer = self.shared.buffer();
-        buffer.drop_frame(frame.seq, "cannot be encoded");
+        buffer.drop_frame(frame.session, frame.seq, "cannot be encoded");
         self.shared.counts.frames_dropped.increment();
         self.shared.count_buffer(&buffer);
     }
@@ -200,6 +217,10 @@ impl<'a> Conversation<'a> {
             State::Live if self.leave_at.is_some_and(|at| at <= now) && self.stop_at.is_none() => {
                 self.close(Ending::Drained);
             }
+            State::Live if self.stop_at.is_none() && self.shared.buffer().is_hello_outdated() => {
+                log::info!("starting a new stream for what earlier runs left");
+                self.close(Ending::Renewed);
+            }
             _ => {}
         }
         None
@@ -211,7 +232,12 @@ impl<'a> Conversation<'a> {
             State::Closing { until, .. } => Some(*until),
             State::Greeting { until } => Some(self.stop_at.map_or(*until, |at| at.min(*until))),
             State::Live if self.stop_at.is_some() && !self.is_bye_sent => self.bye_at(),
-            State::Live => self.stop_at.or(self.leave_at),
+            State::Live => {
+                let now_us = super::shared::micros(self.shared.clock.monotonic());
+                let patient_until_us = self.shared.buffer().patient_until_us(now_us);
+                let patient_until = patient_until_us.map(Duration::from_micros);
+                [self.stop_at.or(self.leave_at), patient_until].into_iter().flatten().min()
+            }
         }
     }
 
@@ -260,9 +286,8 @@ impl<'a> Conversation<'a> {
     }
 
     fn acknowledge(&mut self, ack: &Ack) {
-        if ack.session.is_some_and(|session| session != self.shared.session) {
-            self.shared.counts.messages_unknown.increment();
-            return;
+        if let Some(session) = ack.session.filter(|session| *session != self.shared.session) {
+            return self.acknowledge_earlier(session, ack);
         }
         let acked = {
             let mut buffer = self.shared.buffer();
@@ -274,6 +299,26 @@ impl<'a> Conversation<'a> {
         self.shared.counts.acks_beyond.add(u64::from(acked.beyond));
         if let Some(sent_us) = acked.echo_sent_us.filter(|_| ack.echo_received_us > 0) {
             self.observe(sent_us, ack.echo_received_us, ack.server_time_us);
+        }
+    }
+
+    /// An ack of what an earlier run left. How long it took says nothing about clocks: it was on
+    /// its way from the disk.
+    fn acknowledge_earlier(&mut self, session: SessionId, ack: &Ack) {
+        let (acked, waiting) = {
+            let mut buffer = self.shared.buffer();
+            let acked = buffer.acknowledge_earlier(session, ack.through, &ack.ranges);
+            (acked, buffer.earlier_waiting())
+        };
+        let Some(acked) = acked else {
+            self.shared.counts.messages_unknown.increment();
+            return;
+        };
+        self.shared.counts.frames_of_earlier_runs.set(waiting);
+        self.shared.counts.earlier_frames_acked.add(acked.frames);
+        self.shared.counts.acks_beyond.add(u64::from(acked.beyond));
+        if waiting == 0 {
+            self.shared.wake_keeper();
         }
     }
 
@@ -325,11 +370,18 @@ impl<'a> Conversation<'a> {
 
     fn bye(&mut self) -> FromClient {
         self.is_bye_sent = true;
-        let account = self.shared.buffer().account();
-        let reason = match account.dropped {
-            0 => "stopped".to_owned(),
-            dropped => format!("stopped; {dropped} frames were dropped"),
+        let (account, is_kept) = {
+            let buffer = self.shared.buffer();
+            (buffer.account(), !buffer.is_settled() && buffer.writes() == Some(Writes::Good))
         };
+        let mut reason = if is_kept {
+            format!("{LEFT_IN_SPOOL}; what no ack covers is in its spool, for its next run")
+        } else {
+            "stopped".to_owned()
+        };
+        if account.dropped > 0 {
+            let _ = write!(reason, "; {} frames were dropped", account.dropped);
+        }
         FromClient::Bye { last_seq: account.sampled, reason }
     }
 

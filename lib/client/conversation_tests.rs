@@ -236,7 +236,7 @@ fn stopping_says_bye_after_the_last_frame_and_ends_with_the_last_ack() {
 
 #[test]
 fn stopping_gives_up_in_time_and_says_bye_even_then() {
-    let mut bench = Bench::new(2);
+    let mut bench = Bench::new(4);
     bench.sample(5);
     let (shared, clock) = (Arc::clone(&bench.shared), Arc::clone(&bench.clock));
     let mut talk = Conversation::new(&shared, &mut bench.memory, hello(), &USAGE);

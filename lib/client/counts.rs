@@ -11,6 +11,16 @@ crate::counters! {
         frames_waiting: "client_frames_waiting", "Frames waiting for an ack.";
         buffer_used: "client_buffer_bytes", "Memory that the waiting frames take.";
         declarations_forgotten: "client_declarations_forgotten_total", "Dropped ranges never declared.", fault;
+        frames_spooled: "client_frames_spooled_total", "Frames written to the spool.";
+        frames_recalled: "client_frames_recalled_total", "Frames read back from the spool.";
+        frames_of_earlier_runs: "client_earlier_frames_waiting", "Frames of earlier runs in the spool that wait for an ack.";
+        earlier_frames_acked: "client_earlier_frames_acked_total", "Frames of earlier runs that an ack covered.";
+        spool_bytes: "client_spool_bytes", "Bytes that the spool takes on disk.";
+        spool_syncs: "client_spool_syncs_total", "Times that the spool was brought safely to disk.";
+        spool_failures: "client_spool_failures_total", "Tries to write or read the spool that failed.", fault;
+        spool_torn_bytes: "client_spool_torn_bytes_total", "Bytes cut off the ends of spool files that were not written whole.", fault;
+        spool_strange_files: "client_spool_strange_files_total", "Spool files of a later version, or unreadable; left alone.", fault;
+        declarations_of_earlier_runs_forgotten: "client_earlier_declarations_forgotten_total", "Losses of earlier runs never declared.", fault;
         ticks_skipped: "client_ticks_skipped_total", "Ticks skipped because a reading or a pause outlasted them.", fault;
         readings_empty: "client_readings_empty_total", "Readings that gave no sample and no frame.";
         readings_failed: "client_readings_failed_total", "Readings that panicked; contained.", fault;

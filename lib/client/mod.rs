@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! sampling (a collector set) --Samples--> sampler --Frame--> buffer --> uplink ==stream==> server
-//!                                            ^                  ^          |
-//!                                            +--- orders -------+-- acks --+
+//!                                            ^               ^   ^         |
+//!                                            +--- orders ----|---+-- acks -+
+//!                                                            +--> spool (disk)
 //! ```
 //!
 //! In: readings from a [`Sampling`], orders and acks from the server. Out: numbered frames. Lost
@@ -12,7 +13,9 @@
 //!
 //! - [`schedule`]: the standing order, and what falls due when (pure)
 //! - [`server_time`]: what time it is on the server (pure)
-//! - [`buffer`]: frames wait until an ack covers them (pure)
+//! - [`buffer`]: frames wait until an ack covers them (pure); `shelf`, `gone`: what waits on disk
+//!   and what is to be declared, as numbers
+//! - [`spool`]: frames on disk, and the thread that writes them
 //! - `sampler`: the thread that takes readings
 //! - `conversation`, `reconnect`: what is said on a stream, and when to open the next (no I/O)
 //! - `uplink`: the thread that carries it, the only door to gRPC
@@ -20,7 +23,9 @@
 pub mod buffer;
 mod conversation;
 mod counts;
+mod gone;
 mod grpc_words;
+mod left;
 mod machine;
 mod orders;
 mod reconnect;
@@ -29,7 +34,9 @@ mod sampler;
 pub mod schedule;
 pub mod server_time;
 mod shared;
+mod shelf;
 mod split;
+pub mod spool;
 mod start;
 mod uplink;
 mod uplink_setup;
@@ -43,4 +50,5 @@ mod testing;
 
 pub use counts::ClientCounts;
 pub use sampler::{Offer, Sampling};
+pub use spool::SpoolConfig;
 pub use start::{Config, Handle, StartError, start};

@@ -220,7 +220,7 @@ impl Sampler {
         for samples in parts {
             self.put(samples, at, interval_ms);
         }
-        self.shared.wake_uplink();
+        self.shared.frames_ready();
     }
 
     fn put(&mut self, samples: Samples, at: Instant, interval_ms: u32) {

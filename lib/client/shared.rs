@@ -24,6 +24,8 @@ pub(super) struct Shared {
     server_time: Mutex<ServerTime>,
     wake: Sender<()>,
     woken: Receiver<()>,
+    wake_keeper: Sender<()>,
+    keeper_woken: Receiver<()>,
 }
 
 /// One instant by every clock there is.
@@ -41,7 +43,7 @@ pub(super) struct Instant {
 
 impl Shared {
     pub(super) fn new(session: SessionId, clock: SharedClock, buffer: Buffer) -> Self {
-        let (wake, woken) = bounded(1);
+        let ((wake, woken), (wake_keeper, keeper_woken)) = (bounded(1), bounded(1));
         Self {
             session,
             started: clock.monotonic(),
@@ -52,6 +54,8 @@ impl Shared {
             server_time: Mutex::new(ServerTime::new()),
             wake,
             woken,
+            wake_keeper,
+            keeper_woken,
         }
     }
 
@@ -71,16 +75,39 @@ impl Shared {
     /// Gives frames that were stamped by the host's own clock the server's time, once it is known.
     pub(super) fn retime(&self) {
         let now = self.now();
-        let now_elapsed_us = self.elapsed_us(now.monotonic);
-        self.buffer().retime(|frame: &Frame| {
-            let unknown = frame.uncertainty_ms == super::server_time::UNCERTAINTY_UNKNOWN_MS;
-            let age_us = now_elapsed_us.saturating_sub(frame.elapsed_us);
-            let time_ms = now.server.unix_us.saturating_sub(age_us) / 1_000;
-            unknown.then_some((time_ms, now.server.uncertainty_ms))
-        });
+        self.buffer().retime(|frame: &Frame| self.better_time(frame, now));
     }
 
-    /// Frames are ready, for the uplink.
+    /// The server's time of a frame of this session that was stamped by the host's own clock.
+    pub(super) fn better_time(&self, frame: &Frame, now: Instant) -> Option<(u64, u32)> {
+        let unknown = frame.uncertainty_ms == super::server_time::UNCERTAINTY_UNKNOWN_MS;
+        if !unknown || frame.session != self.session {
+            return None;
+        }
+        let age_us = self.elapsed_us(now.monotonic).saturating_sub(frame.elapsed_us);
+        let time_ms = now.server.unix_us.saturating_sub(age_us) / 1_000;
+        Some((time_ms, now.server.uncertainty_ms))
+    }
+
+    /// Frames were sampled: for the spool to write, and for the uplink to send.
+    pub(super) fn frames_ready(&self) {
+        self.wake_keeper();
+        // Should the disk hang, the uplink notices by itself.
+        self.wake_uplink();
+    }
+
+    /// The spool has something to do; without one nobody listens.
+    pub(super) fn wake_keeper(&self) {
+        // Full means that it is awake already.
+        let _ = self.wake_keeper.try_send(());
+    }
+
+    /// Fires when the spool has something to do.
+    pub(super) fn keeper_woken(&self) -> &Receiver<()> {
+        &self.keeper_woken
+    }
+
+    /// Something can be sent, for the uplink.
     pub(super) fn wake_uplink(&self) {
         // Full means that it is awake already.
         let _ = self.wake.try_send(());

@@ -17,6 +17,7 @@ use super::sampled_log::SampledLog;
 use super::sampler::{Sampler, Sampling};
 use super::schedule::Grid;
 use super::shared::Shared;
+use super::spool::{Keeper, SPOOL_BYTES_MIN, SpoolConfig};
 use super::uplink::Uplink;
 use super::uplink_setup::Setup;
 use crate::base::clock::SharedClock;
@@ -28,11 +29,12 @@ use crate::metric::{HostName, SessionId};
 use crate::wire::message::{CatalogueEntry, CatalogueMetric};
 use crate::wire::{HELLO_ITEMS_MAX, TEXT_LEN_MAX};
 
-/// Frames in flight cover a server that stops answering for this long at the fastest interval.
-const WINDOW: Duration = Duration::from_secs(15);
+/// Frames in flight cover a server that stops answering for half as long at the fastest interval;
+/// backlog may have the other half.
+const WINDOW: Duration = Duration::from_secs(30);
 
-/// Whatever `--interval-min` says: 20 Hz for 15 s.
-const WINDOW_FRAMES_MIN: u64 = 300;
+/// Whatever `--interval-min` says: 20 Hz for 15 s, and as much backlog.
+const WINDOW_FRAMES_MIN: u64 = 600;
 
 /// A reading that hangs (a dead file system) must not keep the client from its goodbye.
 const SAMPLER_LIMIT: Duration = Duration::from_millis(200);
@@ -40,6 +42,11 @@ const SAMPLER_LIMIT: Duration = Duration::from_millis(200);
 /// Four seconds for acks, half a second to close, and gRPC's own threads; with the sampler below
 /// the 5 s that a program may take.
 const UPLINK_LIMIT: Duration = Duration::from_millis(4_750);
+
+/// With a spool the uplink is done a second earlier, which is the spool's: a disk that hangs must
+/// not keep the program from its end.
+const UPLINK_LIMIT_SPOOLED: Duration = Duration::from_millis(3_750);
+const KEEPER_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a client is told at its start.
 #[derive(Debug, Clone)]
@@ -56,6 +63,8 @@ pub struct Config {
     pub interval_min: Duration,
     /// Memory for frames that wait for an ack.
     pub buffer_bytes: u64,
+    /// Disk for frames that wait for an ack; without it they are in memory alone.
+    pub spool: Option<SpoolConfig>,
     /// A diagnostic: appends `session seq time_ms` for every frame sampled.
     pub sampled_log: Option<PathBuf>,
 }
@@ -66,6 +75,8 @@ pub struct Config {
 pub enum StartError {
     /// A setting that cannot work; the words say what would.
     Config(String),
+    /// The directory for `--spool`; the words say what is wrong with it.
+    Spool(String),
     /// The file for `--sampled-log`.
     SampledLog(PathBuf, io::Error),
     /// The kernel gave no thread.
@@ -77,7 +88,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(words) => f.write_str(words),
+            Self::Config(words) | Self::Spool(words) => f.write_str(words),
             Self::SampledLog(path, error) => {
                 write!(f, "cannot append to --sampled-log {}: {error}", path.display())
             }
@@ -90,11 +101,13 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// A running client. Dropping it stops it, in the order of the fields: first the sampler, then the
-/// uplink, which delivers what it can within four seconds and names the rest.
+/// uplink, which delivers what it can within four seconds and names the rest; with a spool it does
+/// not wait for that, and what is left is on disk when the last of them has ended.
 #[derive(Debug)]
 pub struct Handle {
     sampler: Running,
     uplink: Running,
+    keeper: Option<Running>,
     session: SessionId,
     counts: Arc<ClientCounts>,
 }
@@ -155,13 +168,14 @@ impl Handle {
 
     /// Stops; what dropping does, as a word.
     pub fn stop(self) {
-        let Self { sampler, uplink, .. } = self;
+        let Self { sampler, uplink, keeper, .. } = self;
         drop(sampler);
         drop(uplink);
+        drop(keeper);
     }
 }
 
-/// Starts the uplink, then the sampler.
+/// Starts the spool's thread, the uplink, then the sampler.
 ///
 /// # Errors
 /// What is wrong with the configuration, or what the kernel refused.
@@ -184,13 +198,22 @@ pub fn start(
     let counts = Arc::clone(&shared.counts);
     log::info!("session {session} of host '{}', server {}", config.host, config.server);
 
+    let keeper = match config.spool {
+        Some(spool) => {
+            let keeper = Keeper::new(Arc::clone(&shared), spool);
+            let keeper = keeper.map_err(|error| StartError::Spool(error.to_string()))?;
+            Some(Running::start("spool", KEEPER_LIMIT, move |stop| keeper.run(&stop))?)
+        }
+        None => None,
+    };
     let uplink = Uplink::new(Arc::clone(&shared), setup)?;
-    let uplink = Running::start("uplink", UPLINK_LIMIT, move |stop| drop(uplink.run(&stop)))?;
+    let limit = if keeper.is_some() { UPLINK_LIMIT_SPOOLED } else { UPLINK_LIMIT };
+    let uplink = Running::start("uplink", limit, move |stop| drop(uplink.run(&stop)))?;
 
     let grid = Grid::of_host(hash(&[&config.host]));
     let sampler = Sampler::new(shared, sampling, grid, config.interval_min, log);
     let sampler = Running::start("sampler", SAMPLER_LIMIT, move |stop| sampler.run(&stop))?;
-    Ok(Handle { sampler, uplink, session, counts })
+    Ok(Handle { sampler, uplink, keeper, session, counts })
 }
 
 fn check(config: &Config) -> Result<(), StartError> {
@@ -210,6 +233,9 @@ fn check(config: &Config) -> Result<(), StartError> {
     }
     if config.buffer_bytes < BUFFER_BYTES_MIN {
         return wrong(format!("--buffer must be {BUFFER_BYTES_MIN}B or more, four large frames"));
+    }
+    if config.spool.as_ref().is_some_and(|spool| spool.bytes_max < SPOOL_BYTES_MIN) {
+        return wrong(format!("--spool-max must be {}MiB or more", SPOOL_BYTES_MIN >> 20));
     }
     // Three are the machine's own.
     let labels = HELLO_ITEMS_MAX - 3;

@@ -21,8 +21,10 @@ use grpcio::{
     Environment, Marshaller, Method, MethodType, WriteFlags, pb_de, pb_ser,
 };
 
+use super::buffer::Writes;
 use super::conversation::{Conversation, Ending, Memory};
 use super::grpc_words::{explain, in_words};
+use super::left;
 use super::machine;
 use super::reconnect::Reconnect;
 use super::shared::Shared;
@@ -39,6 +41,16 @@ use crate::wire::{MESSAGE_BYTES_MAX, proto};
 /// How long a client that stops waits for acks. With a closing of 0.5 s and a reading of at most a
 /// few milliseconds that stays below the 5 s a program may take.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
+
+/// The same with a spool: the acks that are on their way; the rest is for the next run.
+const STOP_LIMIT_SPOOLED: Duration = Duration::from_millis(500);
+
+/// The same with a spool that does not take frames: its thread needs the rest of the time.
+const STOP_LIMIT_FAILING: Duration = Duration::from_secs(3);
+
+/// How long the first stream waits to hear what earlier runs left. A disk that needs longer gets a
+/// stream of its own once it is done.
+const SPOOL_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long gRPC's own thread may take to end, once nothing uses it.
 const ENVIRONMENT_LIMIT: Duration = Duration::from_millis(200);
@@ -131,6 +143,7 @@ impl Uplink {
     /// Returns the words that it has logged about that.
     pub(super) fn run(mut self, stop: &Stop) -> String {
         let mut is_last_try = false;
+        self.wait_for_spool(stop);
         loop {
             let (ending, lived) =
                 contain("the uplink", || self.one_stream(stop)).unwrap_or_else(|| self.panicked());
@@ -140,15 +153,16 @@ impl Uplink {
                 break;
             }
             if self.stop_at.is_none() && self.rest(stop, wait.unwrap_or_default()) {
-                self.stop_at = Some(self.shared.clock.monotonic() + STOP_LIMIT);
+                self.stop_at = Some(self.shared.clock.monotonic() + self.stop_limit());
             }
-            // A client that stops tries once more, at once, and only if there is something to say.
+            // A client that stops tries once more, at once, and only if there is something to say
+            // that nobody says later.
             is_last_try = self.stop_at.is_some();
-            if is_last_try && self.shared.buffer().is_settled() {
+            if is_last_try && (self.shared.buffer().is_settled() || self.is_kept()) {
                 break;
             }
         }
-        let words = self.report();
+        let words = left::report(&self.shared, self.is_kept());
         drop(self.environment);
         let _ = self.ended.recv_timeout(ENVIRONMENT_LIMIT);
         words
@@ -157,6 +171,31 @@ impl Uplink {
     fn panicked(&self) -> (Ending, Option<Duration>) {
         self.shared.counts.uplink_panics.increment();
         (Ending::Lost("a fault of this program ended the stream".to_owned()), None)
+    }
+
+    /// Whether what no ack covers is on disk.
+    fn is_kept(&self) -> bool {
+        self.shared.buffer().writes() == Some(Writes::Good)
+    }
+
+    fn stop_limit(&self) -> Duration {
+        match self.shared.buffer().writes() {
+            None => STOP_LIMIT,
+            Some(Writes::Good) => STOP_LIMIT_SPOOLED,
+            Some(Writes::Starting | Writes::Failing) => STOP_LIMIT_FAILING,
+        }
+    }
+
+    /// Waits until it is known what earlier runs left, for a while.
+    fn wait_for_spool(&self, stop: &Stop) {
+        let timer = self.shared.clock.at(self.shared.clock.monotonic() + SPOOL_LIMIT);
+        while self.shared.buffer().writes() == Some(Writes::Starting) {
+            select! {
+                recv(stop.channel()) -> _ => return,
+                recv(timer) -> _ => return,
+                recv(self.woken) -> _ => {}
+            }
+        }
     }
 
     /// Waits before the next try; true when it is time to stop.
@@ -243,7 +282,7 @@ impl Uplink {
                 recv(self.woken) -> _ => {}
                 recv(timer) -> _ => {}
                 recv(stopped) -> _ => {
-                    let until = self.shared.clock.monotonic() + STOP_LIMIT;
+                    let until = self.shared.clock.monotonic() + self.stop_limit();
                     self.stop_at = Some(until);
                     conversation.stop(until);
                 }
@@ -326,34 +365,6 @@ impl Uplink {
         let until = self.shared.clock.monotonic() + WHY_LIMIT;
         halves.broken = Some((format!("sending failed: {error}"), until));
     }
-
-    /// Says what was left, exactly.
-    fn report(&self) -> String {
-        let (account, left) = {
-            let buffer = self.shared.buffer();
-            (buffer.account(), buffer.waiting_ranges())
-        };
-        let session = self.shared.session;
-        if left.is_empty() {
-            let words = format!("nothing left: {} frames acknowledged", account.acked);
-            log::info!("{words}, session {session}");
-            return words;
-        }
-        let (ranges, waiting) = (list(&left), account.waiting);
-        let words =
-            format!("left unacknowledged: frames {ranges} ({waiting}) of session {session}");
-        log::warn!("{words}");
-        words
-    }
-}
-
-/// `120-134, 140`.
-fn list(ranges: &[SeqRange]) -> String {
-    let words: Vec<String> = ranges
-        .iter()
-        .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") })
-        .collect();
-    words.join(", ")
 }
 
 #[cfg(test)]

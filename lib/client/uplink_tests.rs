@@ -198,6 +198,7 @@ fn config(server: &str) -> Config {
         labels: [("rack".to_owned(), "7".to_owned())].into(),
         interval_min: Duration::from_millis(50),
         buffer_bytes: 1 << 20,
+        spool: None,
         sampled_log: None,
     }
 }

@@ -13,6 +13,9 @@ crate::counters! {
         answers: "http_answers_total", "Answers written to the end.";
         answers_failed: "http_answers_failed_total", "Requests that got a 5xx for want of an answer.", fault;
         answers_abandoned: "http_answers_abandoned_total", "Answers whose viewer left or was too slow.";
+        queries: "http_queries_total", "Questions to the past that had their turn.";
+        queries_refused: "http_queries_refused_total", "Questions to the past answered 503 because others took too long.", fault;
+        hosts_deleted: "http_hosts_deleted_total", "Hosts that were forgotten because somebody asked for it.";
         server_rebuilt: "http_server_rebuilt_total", "Times the inner server was started anew.", fault;
         handlers_panicked: "http_handlers_panicked_total", "Panics contained in a handler; please report them.", fault;
         viewers: "http_live_viewers", "Live streams open now.";

@@ -3,14 +3,16 @@
 //! ```text
 //! browser -> gate -> (whole requests) -> server (tiny_http) -> routes -> view shapes -> analysis
 //!              \--- /api/live -> live: one fan-out thread, Server-Sent Events
+//!               \-- /api/query -> past: two query threads, an answer as it is made
 //! ```
 //!
 //! - [`start`] opens the listener; dropping the [`Handle`] closes it and ends every connection
 //! - `gate/`: the public socket; limits, deadlines, strict parsing, names (`policy.rs`)
 //! - `server.rs`: tiny_http behind the gate, rebuilt when it fails; `directory.rs`: its socket's
-//! - `routes.rs`: what each path answers, as a pure function
+//! - `routes.rs`: what each path answers, as a pure function; `methods.rs`: to which methods
+//! - `query.rs`: parameters; `past.rs`: answers from the past
 //! - `view.rs`: the JSON shapes; `snapshot.rs`: the document with everything
-//! - `body.rs`: large documents in small blocks
+//! - `body.rs`: large documents in small blocks; `gzip.rs`: compressed
 //! - `assets.rs`: the page's files, embedded at build time
 //! - `live.rs`: who watches what, and the thread that writes to them
 //!
@@ -22,7 +24,10 @@ mod body;
 mod counts;
 mod directory;
 mod gate;
+mod gzip;
 mod live;
+mod methods;
+mod past;
 mod policy;
 mod query;
 mod routes;
@@ -34,7 +39,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::analysis::view::View;
 use crate::base::clock::SharedClock;
@@ -111,7 +116,7 @@ impl fmt::Display for StartError {
             ),
             Self::Threads(source) => write!(
                 f,
-                "cannot start the web threads: {source}; expected room for about 10 threads and \
+                "cannot start the web threads: {source}; expected room for about 12 threads and \
                  30 open files"
             ),
         }
@@ -134,6 +139,7 @@ impl std::error::Error for StartError {
 pub struct Handle {
     _gate: gate::Gate,
     _live: live::Live,
+    _past: past::Past,
     _server: server::InnerServer,
     address: SocketAddr,
     counts: Arc<HttpCounts>,
@@ -178,20 +184,23 @@ pub fn start(
         version: config.version,
         insecure: !is_loopback,
         counts: Arc::clone(&counts),
+        deleting: Mutex::new(()),
     });
     let inner = server::start(&config.runtime_dir, Arc::clone(&context), Arc::clone(&counts));
     let (server, link) = inner
         .map_err(|source| StartError::Inner { runtime_dir: config.runtime_dir.clone(), source })?;
     let budget = gate::Budget::new(gate::ANSWER_BUDGET_BYTES);
-    let (live, door) = live::start(&context, &budget).map_err(StartError::Threads)?;
+    let (live, live_door) = live::start(&context, &budget).map_err(StartError::Threads)?;
+    let (past, past_door) = past::start(&context, &budget).map_err(StartError::Threads)?;
     let names = KnownNames::new(address.ip(), &config.public_names);
     let upstream = (link.place, link.rebuild);
-    let gate = gate::start(listener, names, upstream, door, &budget, &counts)
+    let doors: (Arc<dyn gate::LiveDoor>, Arc<dyn gate::PastDoor>) = (live_door, past_door);
+    let gate = gate::start(listener, names, upstream, doors, &budget, &counts)
         .map_err(StartError::Threads)?;
     // The supervisor waits for it; it cannot be gone yet.
     let _ = link.moved.send(Box::new(gate.upstream_mover()));
     log::info!("page on http://{address}/");
-    Ok(Handle { _gate: gate, _live: live, _server: server, address, counts })
+    Ok(Handle { _gate: gate, _live: live, _past: past, _server: server, address, counts })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Under which names the gate may be called; where it may listen says
+//! Under which names the gate may be called, and by whose pages; where it may listen says
 //! [`identity`](crate::identity::check_listen).
 //!
 //! A page of another site can make a browser send requests here under that site's own name (DNS
@@ -11,6 +11,12 @@
 //! - when listening on every address (`0.0.0.0`, `[::]`): any literal IP address. A literal cannot
 //!   be rebound, because no name was looked up; which addresses the machine has changes at run
 //!   time, and behind a port forward it is not one of its own at all.
+//!
+//! And under which origins something may be changed (`DELETE`). A page of another site cannot even
+//! send such a request: it has to ask first (`OPTIONS`, the preflight of the Fetch standard), which
+//! is answered 405 without a word of CORS. Should a browser or a plug-in send it all the same, it
+//! says whose page asked: an `Origin` that is not this very site, or none at all (`null`: a sandbox,
+//! a file), is refused. A program that is no browser says none, and is not driven by pages.
 
 use std::net::IpAddr;
 
@@ -44,6 +50,19 @@ impl KnownNames {
             }
         }
         name == "localhost" || self.public_names.contains(&name)
+    }
+
+    /// Whether a page of this origin may change something here that it calls `host_header`: it is
+    /// the same site, or one of the public names, behind which a proxy may have put another name
+    /// into `Host`. Another program's page on this machine has another port, and may not.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &str, host_header: &str) -> bool {
+        let Some((scheme, site)) = origin.split_once("://") else { return false };
+        if !matches!(scheme, "http" | "https") || !self.contains(site) {
+            return false;
+        }
+        let name = name_of(site).map(normalized).unwrap_or_default();
+        site.eq_ignore_ascii_case(host_header) || self.public_names.contains(&name)
     }
 
     /// For the refusal: what would be right.
@@ -105,6 +124,36 @@ mod tests {
             ["evil.example", "localhost.evil.example", "10.0.0.1", "", ":80", "[::1", "a:b"];
         check("127.0.0.1", &[], &ours, &others);
         check("10.0.0.1", &["Mon.Example."], &["mon.example:443", "10.0.0.1:8003"], &["10.0.0.2"]);
+    }
+
+    #[test]
+    fn only_our_own_pages_change_something() {
+        let names = KnownNames::new("127.0.0.1".parse().unwrap(), &["mon.example".to_owned()]);
+        for (origin, host) in [
+            ("http://localhost:8003", "localhost:8003"),
+            ("http://LOCALHOST:8003", "localhost:8003"),
+            ("http://[::1]:9", "[::1]:9"),
+            ("https://mon.example", "localhost:8003"),
+            ("https://mon.example", "mon.example"),
+        ] {
+            assert!(names.allows_origin(origin, host), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("null", "localhost:8003"),
+            ("", "localhost:8003"),
+            ("http://evil.example", "localhost:8003"),
+            // A rebound name never gets here; were it to, it is still not ours.
+            ("http://evil.example", "evil.example"),
+            ("http://localhost:3000", "localhost:8003"),
+            ("http://127.0.0.1:8003", "localhost:8003"),
+            ("http://localhost:8003, http://evil.example", "localhost:8003"),
+            ("http://evil.example/localhost:8003", "localhost:8003"),
+            ("http://localhost:8003@evil.example", "localhost:8003"),
+            ("file://localhost:8003", "localhost:8003"),
+            ("https://mon.example.evil.example", "mon.example"),
+        ] {
+            assert!(!names.allows_origin(origin, host), "{origin} at {host}");
+        }
     }
 
     #[test]

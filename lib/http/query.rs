@@ -1,4 +1,8 @@
-//! Queries: `name=value&...`, percent-decoded, with no names but the expected ones.
+//! Queries: `name=value&...`, percent-decoded, with no names but the expected ones. What
+//! `/api/query` asks with them: `query/past.rs`.
+
+pub(crate) mod past;
+pub(crate) mod time;
 
 use super::gate::Refusal;
 use crate::identity;

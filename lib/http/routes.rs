@@ -1,12 +1,17 @@
 //! What each path answers: a pure function of the request and what the view says.
 
+use std::sync::TryLockError;
+
 use super::assets::{self, Asset};
 use super::body::Body;
-use super::gate::{ANSWER_BYTES_MAX, Refusal};
+use super::gate::{ANSWER_BYTES_MAX, RETRY_AFTER_S, Refusal};
+use super::gzip;
+use super::past::unknown_host;
 use super::query::{self, Query};
-use super::view::{self, HostDoc, HostLine, HostList, LedgerDoc, NewestDoc, StagesDoc, StagesOnly};
-use crate::analysis::view::BusState;
-use crate::metric::HostName;
+use super::view::{
+    self, HistoryDoc, HostDoc, HostLine, HostList, LedgerDoc, NewestDoc, StagesDoc, StagesOnly,
+};
+use crate::analysis::view::{BusState, QueryError};
 
 pub(crate) use super::snapshot::Context;
 
@@ -31,6 +36,7 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Method {
     Get,
     Head,
+    Delete,
     Other,
 }
 
@@ -63,31 +69,57 @@ impl Response {
 
     /// `{"error":..,"expected":..}`.
     pub(crate) fn error(status: u16, error: &str, expected: &str) -> Self {
-        Self::json(status, Refusal::new(status, error, expected).body().into())
+        Self::refusal(&Refusal::new(status, error, expected))
+    }
+
+    fn refusal(refusal: &Refusal) -> Self {
+        let response = Self::json(refusal.status, refusal.body().into());
+        match refusal.status {
+            405 => response.with("Allow", refusal.allow),
+            503 => response.with("Retry-After", RETRY_AFTER_S),
+            _ => response,
+        }
+    }
+
+    /// Compressed, if that is accepted and worth it.
+    fn compressed(self, request: &Request<'_>) -> Self {
+        let response = self.with("Vary", "Accept-Encoding");
+        let is_large = response.body.len() >= gzip::GZIP_BYTES_MIN;
+        if !is_large || !gzip::is_accepted(request.accept_encoding) {
+            return response;
+        }
+        match gzip::compressed(&response.body) {
+            Ok(body) => Self { body, ..response }.with("Content-Encoding", "gzip"),
+            Err(_) => response,
+        }
     }
 }
 
 /// Answers one request.
 pub(crate) fn answer(request: &Request<'_>, context: &Context) -> Response {
-    route(request, context).unwrap_or_else(|refusal| {
-        let response = Response::json(refusal.status, refusal.body().into());
-        if refusal.status == 405 { response.with("Allow", "GET, HEAD") } else { response }
-    })
+    route(request, context).unwrap_or_else(|refusal| Response::refusal(&refusal))
 }
 
 fn route(request: &Request<'_>, context: &Context) -> Result<Response, Refusal> {
     let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
-    if request.method == Method::Other {
-        return Err(Refusal::new(405, "nothing can be changed here", "GET or HEAD"));
+    match request.method {
+        Method::Get | Method::Head => {}
+        Method::Delete => {
+            let host = path.strip_prefix("/api/hosts/").filter(|host| !host.is_empty());
+            let host = host.ok_or_else(|| Refusal::method(path, "this cannot be deleted"))?;
+            return delete_host(host, query, context);
+        }
+        Method::Other => return Err(Refusal::method(path, "this cannot be changed so")),
     }
     match path {
         // Its query is the page's own business.
-        "/" => Ok(page(context)),
+        "/" => Ok(page(context).compressed(request)),
         "/healthz" => Ok(Response::json(200, Body::embedded(br#"{"status":"ok"}"#))),
         "/readyz" => Ok(ready(context)),
         "/api/hosts" => Query::parse(query, &[]).map(|_| hosts(context)),
         "/api/metrics" => metrics(query, context),
         "/api/stages" => Query::parse(query, &[]).map(|_| stages(context)),
+        "/api/history" => Query::parse(query, &[]).map(|_| history(context)),
         "/api/ledger" => Query::parse(query, &[]).map(|_| ledger(context)),
         _ => match (path.strip_prefix("/api/hosts/"), path.strip_prefix("/static/")) {
             (Some(host), _) => one_host(host, context),
@@ -98,8 +130,8 @@ fn route(request: &Request<'_>, context: &Context) -> Result<Response, Refusal> 
 }
 
 fn not_found(path: &str) -> Refusal {
-    let expected = "/, /api/hosts, /api/hosts/{host}, /api/metrics, /api/live, /api/stages, \
-                    /api/ledger, /healthz or /readyz";
+    let expected = "/, /api/hosts, /api/hosts/{host}, /api/metrics, /api/query, /api/live, \
+                    /api/stages, /api/ledger, /api/history, /healthz or /readyz";
     Refusal::new(404, format!("there is nothing at '{path:.64}'"), expected)
 }
 
@@ -122,7 +154,7 @@ fn asset(path: &str, request: &Request<'_>) -> Result<Response, Refusal> {
 
 /// A file; the browser asks each time and gets it when it has changed.
 fn asset_response(asset: &'static Asset, request: &Request<'_>) -> Response {
-    let gzip = asset.gzip.filter(|_| accepts_gzip(request.accept_encoding));
+    let gzip = asset.gzip.filter(|_| gzip::is_accepted(request.accept_encoding));
     let response = if is_known(request.if_none_match, asset.etag) {
         Response::new(304, asset.content_type, Body::default())
     } else {
@@ -146,28 +178,31 @@ fn is_known(if_none_match: Option<&str>, etag: &str) -> bool {
     })
 }
 
-/// Whether gzip is among the encodings, and not ruled out with `q=0`.
-fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
-    accept_encoding.is_some_and(|header| {
-        header.split(',').any(|item| {
-            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-            let quality = parameters.trim().strip_prefix("q=").map(str::parse);
-            name.trim().eq_ignore_ascii_case("gzip") && !matches!(quality, Some(Ok(0.0_f64)))
-        })
-    })
-}
-
+/// Whether it has caught up with the bus. A store that is behind does not make it unready: what is
+/// live is all there, and nobody else would answer better; so that stands beside.
 fn ready(context: &Context) -> Response {
+    let status = context.view.history();
+    let history = view::history(&status.state);
     let (status, body) = match context.view.bus_state() {
-        BusState::Ok => (200, serde_json::json!({"status": "ready"})),
+        BusState::Ok => (200, serde_json::json!({"status": "ready", "history": history})),
         BusState::CatchingUp { behind_s } => {
-            (503, serde_json::json!({"status": "catching up", "behind_s": behind_s}))
+            let status = "catching up";
+            let body = serde_json::json!({
+                "status": status, "behind_s": behind_s, "history": history
+            });
+            (503, body)
         }
         BusState::Down { detail } => {
-            (503, serde_json::json!({"status": "bus down", "error": detail}))
+            let status = "bus down";
+            (503, serde_json::json!({"status": status, "error": detail, "history": history}))
         }
     };
     Response::json(status, view::to_body(&body))
+}
+
+fn history(context: &Context) -> Response {
+    let status = context.view.history();
+    Response::json(200, view::to_body(&HistoryDoc::new(&status)))
 }
 
 fn hosts(context: &Context) -> Response {
@@ -183,13 +218,46 @@ fn hosts(context: &Context) -> Response {
 fn one_host(name: &str, context: &Context) -> Result<Response, Refusal> {
     let name = query::decode(name, false).ok_or_else(|| not_found(name))?;
     let name = query::host(&name)?;
-    let detail = context.view.host(&name).ok_or_else(|| unknown(&name))?;
+    let detail = context.view.host(&name).ok_or_else(|| unknown_host(&name))?;
     let document = HostDoc::new(context.server_time_ms(), &detail);
     Ok(Response::json(200, view::to_body(&document)))
 }
 
-fn unknown(host: &HostName) -> Refusal {
-    Refusal::new(404, format!("no host '{host}' has been seen"), "a host that /api/hosts lists")
+/// Forgets a host. Pages of other sites do not get here: see `policy.rs`.
+fn delete_host(name: &str, query: &str, context: &Context) -> Result<Response, Refusal> {
+    Query::parse(query, &[])?;
+    if context.insecure {
+        let error = "whoever reaches this address could delete hosts: it can be reached from other \
+                     machines, and nothing protects it yet";
+        let expected = "the same where the program listens on loopback (--listen 127.0.0.1:8003), \
+                        on its machine or through an SSH forward";
+        return Err(Refusal::new(403, error, expected));
+    }
+    let name = query::decode(name, false).ok_or_else(|| not_found(name))?;
+    let name = query::host(&name)?;
+    // Each waits for the store, and there are few threads.
+    let _alone = match context.deleting.try_lock() {
+        Ok(alone) => alone,
+        // It protects nothing that a panic could have left half done.
+        Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+        Err(TryLockError::WouldBlock) => {
+            let error = "another host is being deleted";
+            return Err(Refusal::new(503, error, "the same again in some seconds"));
+        }
+    };
+    match context.view.delete_host(&name) {
+        Ok(true) => {
+            context.counts.hosts_deleted.increment();
+            log::info!("http: host '{name}' was deleted, as somebody asked");
+            Ok(Response { status: 204, headers: Vec::new(), body: Body::default() })
+        }
+        Ok(false) | Err(QueryError::UnknownHost(_)) => Err(unknown_host(&name)),
+        Err(QueryError::TooMuch { what, expected }) => Err(Refusal::new(422, what, expected)),
+        Err(QueryError::Store(words)) => {
+            let error = format!("nothing was deleted, the history cannot be written: {words}");
+            Err(Refusal::new(503, error, "the same again later; /api/history says how it is"))
+        }
+    }
 }
 
 fn metrics(query: &str, context: &Context) -> Result<Response, Refusal> {
@@ -197,7 +265,7 @@ fn metrics(query: &str, context: &Context) -> Result<Response, Refusal> {
     let host = query.last("host").map(query::host).transpose()?;
     let newest = context.view.newest(host.as_deref(), NEWEST_FRAMES_MAX);
     match host {
-        Some(host) if newest.is_empty() => Err(unknown(&host)),
+        Some(host) if newest.is_empty() => Err(unknown_host(&host)),
         _ => {
             let document = NewestDoc::new(&newest, NEWEST_SAMPLES_MAX);
             Ok(Response::json(200, view::to_body(&document)))

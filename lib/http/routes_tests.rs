@@ -1,7 +1,7 @@
 //! Every path against a scripted view; no socket.
 
 use super::*;
-use crate::analysis::view::View;
+use crate::analysis::view::{HistoryState, HistoryStatus, View};
 use crate::base::clock::Scripted;
 use crate::http::counts::HttpCounts;
 use crate::http::scripted_view::ScriptedView;
@@ -16,7 +16,18 @@ fn context(view: &Arc<ScriptedView>) -> Context {
         version: "1.2.3".to_owned(),
         insecure: false,
         counts: Arc::new(HttpCounts::new()),
+        deleting: Default::default(),
     }
+}
+
+fn ask(method: Method, target: &str, context: &Context) -> Response {
+    let request = Request { method, target, if_none_match: None, accept_encoding: None };
+    answer(&request, context)
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let found = response.headers.iter().find(|(given, _)| *given == name);
+    found.map(|(_, value)| value.as_str())
 }
 
 fn get(target: &str) -> Response {
@@ -84,11 +95,96 @@ fn what_is_unknown_is_said_in_words() {
         assert!(!body["error"].as_str().unwrap().is_empty(), "{target}");
         assert!(!body["expected"].as_str().unwrap().is_empty(), "{target}");
     }
-    let request =
-        Request { method: Method::Other, target: "/", if_none_match: None, accept_encoding: None };
-    let refused = answer(&request, &context(&ScriptedView::new(0, 0)));
-    assert_eq!(refused.status, 405);
-    assert!(refused.headers.contains(&("Allow", "GET, HEAD".to_owned())));
+    let expected = json_of(&get("/nothing"))["expected"].to_string();
+    assert!(expected.contains("/api/query") && expected.contains("/api/history"), "{expected}");
+}
+
+#[test]
+fn a_refused_method_names_those_of_its_path() {
+    let context = context(&ScriptedView::new(1, 0));
+    for (method, path, allow) in [
+        (Method::Other, "/", "GET, HEAD"),
+        (Method::Delete, "/", "GET, HEAD"),
+        (Method::Delete, "/api/hosts", "GET, HEAD"),
+        (Method::Delete, "/api/hosts/", "GET, HEAD"),
+        (Method::Delete, "/api/ledger?x", "GET, HEAD"),
+        (Method::Other, "/api/hosts/host-0000", "GET, HEAD, DELETE"),
+    ] {
+        let refused = ask(method, path, &context);
+        assert_eq!((refused.status, header(&refused, "Allow")), (405, Some(allow)), "{path}");
+    }
+}
+
+#[test]
+fn a_deleted_host_is_gone_and_only_once() {
+    let view = ScriptedView::new(2, 5);
+    let mut context = context(&view);
+    let delete = |target: &str, context: &Context| ask(Method::Delete, target, context);
+    let deleted = delete("/api/hosts/HOST-%30000", &context);
+    assert_eq!((deleted.status, deleted.body.len()), (204, 0));
+    assert_eq!(delete("/api/hosts/host-0000", &context).status, 404);
+    assert_eq!(ask(Method::Get, "/api/hosts/host-0000", &context).status, 404);
+    assert_eq!(context.counts.hosts_deleted.get(), 1);
+    for (target, status) in [
+        ("/api/hosts/other", 404),
+        ("/api/hosts/a%2fb", 400),
+        ("/api/hosts/%zz", 404),
+        ("/api/hosts/host-0001?force=1", 400),
+    ] {
+        assert_eq!(delete(target, &context).status, status, "{target}");
+    }
+
+    view.store_fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    let refused = delete("/api/hosts/host-0001", &context);
+    assert_eq!((refused.status, header(&refused, "Retry-After")), (503, Some("2")));
+    let words = json_of(&refused)["error"].to_string();
+    assert!(words.contains("nothing was deleted") && words.contains("no space left"), "{words}");
+    view.store_fails.store(false, std::sync::atomic::Ordering::Relaxed);
+
+    let busy = context.deleting.lock().unwrap();
+    assert_eq!(delete("/api/hosts/host-0001", &context).status, 503, "one at a time");
+    drop(busy);
+    context.insecure = true;
+    let refused = delete("/api/hosts/host-0001", &context);
+    assert_eq!(refused.status, 403);
+    assert!(json_of(&refused)["expected"].to_string().contains("loopback"));
+    assert_eq!(ask(Method::Get, "/api/hosts/host-0001", &context).status, 200, "still there");
+    context.insecure = false;
+    assert_eq!(delete("/api/hosts/host-0001", &context).status, 204);
+}
+
+#[test]
+fn the_state_of_the_history_is_told_everywhere() {
+    let view = ScriptedView::new(1, 1);
+    let off = json!({"state": "off", "detail": null, "behind_s": null});
+    assert_eq!(json_of(&get_from(&view, "/readyz"))["history"], off);
+    *view.history.lock().unwrap() = HistoryStatus {
+        state: HistoryState::Behind { detail: "disk full".to_owned(), behind_s: 90 },
+        tiers: vec![(1_000, 86_400_000, 3_600_000), (10_000, 604_800_000, 3_600_000)],
+        bytes: 4_096,
+        bytes_max: 1 << 30,
+    };
+    let behind = json!({"state": "behind", "detail": "disk full", "behind_s": 90});
+    let ready = get_from(&view, "/readyz");
+    assert_eq!((ready.status, &json_of(&ready)["history"]), (200, &behind), "ready all the same");
+    let context = context(&view);
+    let snapshot = context.snapshot(true, &[]).to_vec();
+    assert_eq!(serde_json::from_slice::<Value>(&snapshot).unwrap()["history"], behind);
+    let whole = json_of(&get_from(&view, "/api/history"));
+    assert_eq!(
+        whole,
+        json!({
+            "state": "behind", "detail": "disk full", "behind_s": 90,
+            "tiers": [
+                {"resolution_ms": 1_000, "keep_ms": 86_400_000, "kept_ms": 3_600_000},
+                {"resolution_ms": 10_000, "keep_ms": 604_800_000, "kept_ms": 3_600_000},
+            ],
+            "bytes": 4_096, "bytes_max": 1 << 30,
+        })
+    );
+    view.history.lock().unwrap().bytes_max = 0;
+    assert_eq!(json_of(&get_from(&view, "/api/history"))["bytes_max"], Value::Null);
+    assert_eq!(get("/api/history?x=1").status, 400);
 }
 
 #[test]
@@ -126,9 +222,10 @@ fn the_ledger_names_hosts_and_sessions() {
 #[test]
 fn ready_follows_the_bus() {
     let view = ScriptedView::new(1, 1);
-    let check = |state, status, expected: Value| {
+    let check = |state, status, mut expected: Value| {
         *view.bus.lock().unwrap() = state;
         let response = get_from(&view, "/readyz");
+        expected["history"] = json!({"state": "off", "detail": null, "behind_s": null});
         assert_eq!((response.status, json_of(&response)), (status, expected));
     };
     check(BusState::Ok, 200, json!({"status": "ready"}));
@@ -195,4 +292,27 @@ fn the_page_carries_the_snapshot_when_it_is_embedded() {
     let has_place = String::from_utf8_lossy(index.bytes).contains(assets::SNAPSHOT_PLACEHOLDER);
     assert!(has_place, "index.html has the placeholder");
     assert!(text.contains("\"version\":\"1.2.3\"") && text.contains("web \\u003c1>"));
+}
+
+#[test]
+fn a_large_page_is_compressed_for_who_accepts_it() {
+    let view = ScriptedView::new(500, 1);
+    let context = context(&view);
+    let get = |accept_encoding| {
+        let target = "/";
+        let request = Request { method: Method::Get, target, if_none_match: None, accept_encoding };
+        answer(&request, &context)
+    };
+    let plain = get(None);
+    if plain.status != 200 {
+        return;
+    }
+    assert_eq!(header(&plain, "Vary"), Some("Accept-Encoding"));
+    let small = get(Some("gzip"));
+    assert_eq!(header(&small, "Content-Encoding"), Some("gzip"));
+    assert!(small.body.len() < plain.body.len() / 5, "{} bytes", small.body.len());
+    let mut again = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(small.body.reader());
+    std::io::Read::read_to_end(&mut decoder, &mut again).unwrap();
+    assert_eq!(again, plain.body.to_vec());
 }

@@ -205,6 +205,7 @@ impl Worker {
             method: match request.method() {
                 tiny_http::Method::Get => Method::Get,
                 tiny_http::Method::Head => Method::Head,
+                tiny_http::Method::Delete => Method::Delete,
                 _ => Method::Other,
             },
             target: request.url(),

@@ -25,6 +25,7 @@ fn it_is_built_anew_when_it_refuses() {
         version: String::new(),
         insecure: false,
         counts: Arc::clone(&counts),
+        deleting: Default::default(),
     });
     let (server, link) = start(&runtime_dir, context, Arc::clone(&counts)).unwrap();
     let folder = link.place.socket.parent().unwrap().to_owned();

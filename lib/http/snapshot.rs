@@ -1,6 +1,6 @@
 //! The whole state in one document: what `/` carries and what every live stream begins with.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::body::Body;
 use super::counts::HttpCounts;
@@ -29,9 +29,11 @@ pub(crate) struct Context {
     /// This run of the program; event ids begin with it.
     pub(crate) run: String,
     pub(crate) version: String,
-    /// Listening beyond loopback without TLS: the page says so.
+    /// Listening beyond loopback without TLS: the page says so, and nobody may delete anything.
     pub(crate) insecure: bool,
     pub(crate) counts: Arc<HttpCounts>,
+    /// Held while a host is deleted: one at a time, because each waits for the store.
+    pub(crate) deleting: Mutex<()>,
 }
 
 impl Context {
@@ -77,6 +79,7 @@ impl Context {
             version: &self.version,
             insecure: self.insecure,
             bus: view::bus(self.view.bus_state()),
+            history: view::history(&self.view.history().state),
             ledger: account(&self.view.fleet_ledger()),
             stages: StagesOnly::new(&self.view.stages()),
             counts: view::counts(self.fault_counts()),

@@ -9,6 +9,7 @@ mod ledger;
 mod live;
 mod newest;
 mod number;
+mod past;
 
 pub(crate) use host::{HostDoc, HostLine, HostList, UnknownHost, WatchedHost, WatchedWindow};
 pub(crate) use ledger::{LedgerDoc, StagesDoc, StagesOnly, account};
@@ -16,6 +17,9 @@ pub(crate) use live::{
     Heartbeat, Row, SnapshotDoc, StateChange, Summary, Watched, bus, counts, frame,
 };
 pub(crate) use newest::NewestDoc;
+pub(crate) use past::{HistoryDoc, PastSeries, history, write_values};
+
+use std::io::{self, Write};
 
 use serde::Serialize;
 
@@ -31,6 +35,14 @@ struct ErrorDoc<'a> {
 /// What was wrong, and what would be right.
 pub(crate) fn error(error: &str, expected: &str) -> Vec<u8> {
     to_bytes(&ErrorDoc { error, expected })
+}
+
+/// Any of the shapes, into whatever takes it.
+///
+/// # Errors
+/// What `out` says.
+pub(crate) fn write(out: &mut impl Write, document: &(impl Serialize + ?Sized)) -> io::Result<()> {
+    serde_json::to_writer(out, document).map_err(io::Error::from)
 }
 
 /// Any of the shapes, however large.

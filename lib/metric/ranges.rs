@@ -45,6 +45,22 @@ impl SeqRanges {
         (last - first).saturating_add(1) - known
     }
 
+    /// Takes a range out; returns how many of its numbers were there.
+    pub fn remove_range(&mut self, (first, last): SeqRange) -> u64 {
+        let from = self.ranges.partition_point(|range| range.1 < first);
+        let to = self.ranges.partition_point(|range| range.0 <= last);
+        if first > last || from >= to {
+            return 0;
+        }
+        let known = self.ranges[from..to].iter().map(|range| overlap_len(*range, (first, last)));
+        let removed = known.sum();
+        let (head, tail) = (self.ranges[from].0, self.ranges[to - 1].1);
+        let before = (head < first).then(|| (head, first - 1));
+        let after = (tail > last).then(|| (last + 1, tail));
+        self.ranges.splice(from..to, before.into_iter().chain(after));
+        removed
+    }
+
     /// Whether the number is in the set.
     #[must_use]
     pub fn contains(&self, seq: u64) -> bool {
@@ -71,6 +87,13 @@ impl SeqRanges {
         missing
     }
 
+    /// The numbers of `range` that are in the set.
+    pub fn within(&self, (first, last): SeqRange) -> impl Iterator<Item = SeqRange> {
+        let from = self.ranges.partition_point(|known| known.1 < first);
+        let known = self.ranges[from..].iter().take_while(move |known| known.0 <= last);
+        known.map(move |known| (known.0.max(first), known.1.min(last)))
+    }
+
     /// How many numbers of `range` are in the set.
     #[must_use]
     pub fn count_in(&self, range: SeqRange) -> u64 {
@@ -91,6 +114,18 @@ impl SeqRanges {
         self.ranges.last().map(|range| range.1)
     }
 
+    /// The smallest number in the set.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.ranges.first().map(|range| range.0)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// The ranges, sorted; no two of them touch.
     #[must_use]
     pub fn as_slice(&self) -> &[SeqRange] {
@@ -100,6 +135,22 @@ impl SeqRanges {
     /// Takes the oldest range out, for a bound on how many are kept.
     pub fn remove_first(&mut self) -> Option<SeqRange> {
         (!self.ranges.is_empty()).then(|| self.ranges.remove(0))
+    }
+}
+
+impl Extend<SeqRange> for SeqRanges {
+    fn extend<I: IntoIterator<Item = SeqRange>>(&mut self, ranges: I) {
+        for range in ranges {
+            self.insert_range(range);
+        }
+    }
+}
+
+impl FromIterator<SeqRange> for SeqRanges {
+    fn from_iter<I: IntoIterator<Item = SeqRange>>(ranges: I) -> Self {
+        let mut set = Self::new();
+        set.extend(ranges);
+        set
     }
 }
 
@@ -124,11 +175,18 @@ mod tests {
                 let last = first + dice.below(8);
                 let new = (first..=last).filter(|seq| model.insert(*seq)).count() as u64;
                 assert_eq!(ranges.insert_range((first, last)), new, "seed {seed}");
+                let first = dice.below(70);
+                let last = first + dice.below(4);
+                let old = (first..=last).filter(|seq| model.remove(seq)).count() as u64;
+                assert_eq!(ranges.remove_range((first, last)), old, "seed {seed}");
                 let touch = |pair: &[SeqRange]| pair[0].1 + 1 >= pair[1].0;
                 assert!(!ranges.as_slice().windows(2).any(touch), "seed {seed}: {ranges:?}");
             }
             assert_eq!(ranges.count(), model.len() as u64, "seed {seed}");
             assert_eq!(ranges.last(), model.last().copied(), "seed {seed}");
+            assert_eq!(ranges.first(), model.first().copied(), "seed {seed}");
+            let within: Vec<u64> = ranges.within((9, 40)).flat_map(|(a, b)| a..=b).collect();
+            assert!(within.iter().eq(model.range(9..=40)), "seed {seed}");
             for seq in 0..80 {
                 assert_eq!(ranges.contains(seq), model.contains(&seq), "seed {seed}, {seq}");
             }
@@ -143,7 +201,7 @@ mod tests {
     #[test]
     fn the_ends_of_the_number_line_are_no_trap() {
         let mut ranges = SeqRanges::new();
-        assert_eq!(ranges.insert_range((9, 3)), 0);
+        assert_eq!((ranges.insert_range((9, 3)), ranges.remove_range((9, 3))), (0, 0));
         assert!(ranges.insert(u64::MAX) && ranges.insert(0));
         assert!(!ranges.insert(u64::MAX));
         assert_eq!(ranges.missing_in((u64::MAX - 1, u64::MAX)), [(u64::MAX - 1, u64::MAX - 1)]);

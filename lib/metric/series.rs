@@ -80,6 +80,15 @@ impl SeriesKey {
         Ok(canonical)
     }
 
+    /// Reads labels as they stand between the braces of a canonical text, but in any order:
+    /// `b="y",a="x"`. `None` when they are not written so.
+    #[must_use]
+    pub fn parse_labels(text: &str) -> Option<Vec<(String, String)>> {
+        let text = format!("x{{{text}}}");
+        let labels = labels_of(&text).ok()?;
+        Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
     /// The canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -14,7 +14,8 @@ const FRAMES_PER_ACK_MAX: u64 = 32;
 /// ... or this fraction of the client's window, so that it never runs dry waiting for one ...
 const WINDOW_PARTS: u64 = 4;
 
-/// ... or this long after the first frame it covers.
+/// ... or this long after the first frame it covers was received, or became known as gone. A bus
+/// that needs as long to make frames durable adds nothing to it.
 pub(super) const ACK_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Frames at the start of a stream that are acknowledged singly: each is one measurement for the
@@ -86,13 +87,14 @@ impl Account {
         }
     }
 
-    /// A frame is durable; it was received at `received_us`.
-    pub(super) fn frame_durable(&mut self, seq: u64, received_us: u64, now: Duration) {
+    /// A frame is durable; it was received at `received` (Unix us and monotonic).
+    pub(super) fn frame_durable(&mut self, seq: u64, received: (u64, Duration)) {
+        let (received_us, received_at) = received;
         self.durable.insert(seq);
         if received_us >= self.echo.1 {
             self.echo = (seq, received_us);
         }
-        self.settle((seq, seq), now);
+        self.settle((seq, seq), received_at);
         self.untold_frames += 1;
         let single = self.singles_left > 0;
         self.singles_left = self.singles_left.saturating_sub(1);
@@ -201,10 +203,10 @@ impl Account {
         self.settled.as_slice().len() > RANGES_MAX || self.durable.as_slice().len() > RANGES_MAX
     }
 
-    fn settle(&mut self, range: SeqRange, now: Duration) {
+    fn settle(&mut self, range: SeqRange, since: Duration) {
         self.settled.insert_range(range);
         self.untold.insert_range(range);
-        self.untold_since.get_or_insert(now);
+        self.untold_since = Some(self.untold_since.map_or(since, |first| first.min(since)));
     }
 
     fn settled_around(&self, seq: u64) -> Option<SeqRange> {

@@ -13,7 +13,7 @@ fn seconds(count: u64) -> Duration {
 fn settled_in(window: u64) -> Account {
     let mut account = Account::new(1, window);
     for seq in 1..=10 {
-        account.frame_durable(seq, seq, seconds(0));
+        account.frame_durable(seq, (seq, seconds(0)));
         assert_eq!(account.take_due(seconds(0)).unwrap().through, seq, "singly");
     }
     account
@@ -25,17 +25,31 @@ fn acks_come_after_32_frames_a_quarter_of_the_window_or_five_seconds() {
         let mut account = settled_in(window);
         for seq in 11..11 + frames {
             assert!(!account.is_due(seconds(1)), "window {window}, frame {seq}");
-            account.frame_durable(seq, seq, seconds(1));
+            account.frame_durable(seq, (seq, seconds(1)));
         }
         let told = account.take_due(seconds(1)).unwrap();
         assert_eq!((told.through, told.ranges.len()), (10 + frames, 0), "window {window}");
         assert!(account.take_due(seconds(100)).is_none(), "nothing new, nothing said");
     }
     let mut account = settled_in(300);
-    account.frame_durable(11, 11, seconds(1));
-    account.frame_durable(12, 12, seconds(4));
+    account.frame_durable(11, (11, seconds(1)));
+    account.frame_durable(12, (12, seconds(4)));
     assert!(account.take_due(Duration::from_millis(5_999)).is_none());
     assert_eq!(account.take_due(seconds(6)).unwrap().echo, (12, 12));
+}
+
+/// What a bus made durable only after five seconds has waited long enough.
+#[test]
+fn the_five_seconds_are_counted_from_the_receipt_of_the_first_frame() {
+    let mut account = settled_in(300);
+    account.declare((11, 11), "buffer full".into());
+    account.record_begun();
+    account.frame_durable(13, (13, seconds(4)));
+    account.frame_durable(12, (12, seconds(2)));
+    assert!(account.take_due(Duration::from_millis(6_999)).is_none());
+    assert_eq!(account.take_due(seconds(7)).unwrap().ranges, [(12, 13)]);
+    account.frame_durable(14, (14, seconds(3)));
+    assert!(account.is_due(seconds(8)), "at once");
 }
 
 #[test]
@@ -43,7 +57,7 @@ fn a_ping_asks_for_what_there_is_to_say() {
     let mut account = settled_in(300);
     account.ask();
     assert!(account.take_due(seconds(1)).is_none());
-    account.frame_durable(11, 11, seconds(1));
+    account.frame_durable(11, (11, seconds(1)));
     account.ask();
     assert_eq!(account.take_due(seconds(1)).unwrap().through, 11);
 }
@@ -52,7 +66,7 @@ fn a_ping_asks_for_what_there_is_to_say() {
 fn a_server_that_has_just_started_says_nothing_of_earlier_frames_it_did_not_see() {
     let mut account = Account::new(500, 300);
     assert_eq!(account.through(), 499);
-    account.frame_durable(502, 1, seconds(0));
+    account.frame_durable(502, (1, seconds(0)));
     let told = account.take_due(seconds(0)).unwrap();
     assert_eq!((told.through, told.ranges), (499, vec![(502, 502)]));
 }
@@ -109,7 +123,7 @@ fn acks_are_true_complete_and_never_late() {
             match dice.below(10) {
                 0..6 => {
                     let seq = first + dice.below(300);
-                    account.frame_durable(seq, step, now);
+                    account.frame_durable(seq, (step, now));
                     durable.insert(seq);
                     silent_since.get_or_insert(now);
                     silent_frames += 1;

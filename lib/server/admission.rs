@@ -88,7 +88,10 @@ impl Streams {
         let now = self.clock.monotonic();
         let mut state = stream.lock();
         let Some(session) = &state.session else { return };
-        let (host, id, ids) = (session.described.host.clone(), session.described.id, session.ids());
+        let (host, id) = (session.described.host.clone(), session.described.id);
+        let mut ids = session.ids();
+        // The own one last: a reader that meets them all here takes the last for the newest.
+        ids.rotate_left(1);
         match decision {
             Decision::Welcome(_) => {
                 let schedule = session.described.schedule.clone();

@@ -296,7 +296,7 @@ impl Talk {
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(None),
                 Poll::Ready(None) => {
                     self.all_read = true;
-                    stream.lock().close_reading();
+                    self.receiver.close();
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! is made for that.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub(super) struct Queue {
     bytes_max: usize,
     /// Frames here and on their way to the bus.
     in_hand: AtomicU64,
+    /// Somebody waits for what went through here to be durable, and cannot wait long.
+    hurry: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +74,8 @@ impl Waiting {
 impl Queue {
     pub(super) fn new(bytes_max: usize) -> Self {
         let (ring, bell) = bounded(1);
-        Self { state: Mutex::default(), ring, bell, bytes_max, in_hand: AtomicU64::new(0) }
+        let (in_hand, hurry) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { state: Mutex::default(), ring, bell, bytes_max, in_hand, hurry }
     }
 
     /// Takes a frame, or gives it back and its stream a place in the line.
@@ -147,6 +150,18 @@ impl Queue {
     /// Becomes ready when there may be something in an empty queue.
     pub(super) fn bell(&self) -> &Receiver<()> {
         &self.bell
+    }
+
+    /// What is here and on its way is to be durable soon: a client leaves, or the server stops.
+    pub(super) fn hurry(&self) {
+        self.hurry.store(true, Ordering::Release);
+        // Full means that it has been rung already.
+        let _ = self.ring.try_send(());
+    }
+
+    /// Whether somebody has asked to hurry since the last time.
+    pub(super) fn take_hurry(&self) -> bool {
+        self.hurry.swap(false, Ordering::AcqRel)
     }
 
     /// Frames that were taken out are durable, refused or abandoned.

@@ -163,7 +163,20 @@ impl Receiver {
         if welcomed {
             self.streams.publish_record(&self.stream, id);
         }
+        self.hurry();
         Ok(())
+    }
+
+    /// The client sends nothing more; it waits for what there is to say.
+    pub(super) fn close(&self) {
+        self.stream.lock().close_reading();
+        self.hurry();
+    }
+
+    fn hurry(&self) {
+        if let Some(speaker) = &self.speaker {
+            speaker.queue.hurry();
+        }
     }
 
     fn abandon_held(&mut self) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::account::{Account, Told};
 use crate::metric::{Declaration, HostName, SeqRange, SessionId};
 use crate::wire::json::SessionRecord;
-use crate::wire::message::{CatalogueEntry, Hello, Schedule, Status};
+use crate::wire::message::{CatalogueEntry, Hello, LEFT_IN_SPOOL, Schedule, Status};
 
 /// How often a session record is written while the session runs.
 pub(super) const RECORD_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,9 +25,6 @@ pub(super) const SEQ_MAX: u64 = (1 << 53) - 1;
 
 /// How a record says that the client took its leave; readers tell by it that nothing more comes.
 const BYE: &str = "bye";
-
-/// How a record says that an earlier session is over and that a later one brings its frames.
-const EARLIER: &str = "its client ended";
 
 /// The client's own words, shared by all records of the session.
 #[derive(Debug)]
@@ -111,18 +108,19 @@ impl Session {
         book.changed = true;
     }
 
-    /// A frame is durable. True when an ack is due.
+    /// A frame is durable that was received at `received` (Unix us and monotonic). True when an ack
+    /// is due.
     pub(super) fn frame_durable(
         &mut self,
         session: SessionId,
         seq: u64,
-        received_us: u64,
+        received: (u64, Duration),
         now: Duration,
     ) -> bool {
         let closing = self.closing;
         let Some(book) = self.book(session) else { return false };
         book.in_hand = book.in_hand.saturating_sub(1);
-        book.account.frame_durable(seq, received_us, now);
+        book.account.frame_durable(seq, received);
         book.changed = true;
         if closing {
             book.account.ask();
@@ -156,8 +154,14 @@ impl Session {
         let book = &mut self.books[0];
         book.sampled_through = book.sampled_through.max(last_seq);
         self.bye = true;
-        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        self.ended = Some(format!("{BYE}{why}"));
+        self.ended = Some(if reason.starts_with(LEFT_IN_SPOOL) {
+            // More comes, but not from this run.
+            reason.to_owned()
+        } else if reason.is_empty() {
+            BYE.to_owned()
+        } else {
+            format!("{BYE}: {reason}")
+        });
         self.close();
     }
 
@@ -249,7 +253,7 @@ impl Session {
         let ended = if session == own {
             self.ended.clone()
         } else {
-            Some(format!("{EARLIER}; session {own} brings what it left"))
+            Some(format!("{LEFT_IN_SPOOL}; session {own} brings what it left"))
         };
         let book = self.book(session)?;
         book.record_queued = false;

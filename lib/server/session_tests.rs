@@ -44,7 +44,7 @@ fn records_tell_what_is_known_of_each_session() {
     let mut session = session();
     session.frame_received(OWN, 5);
     session.frame_received(OWN, 6);
-    assert!(session.frame_durable(OWN, 5, 99, at(0)), "the first ten are told singly");
+    assert!(session.frame_durable(OWN, 5, (99, at(0)), at(0)), "the first ten are told singly");
     let own = record(&mut session, OWN);
     assert_eq!((own.first_seq, own.sampled_through, own.acked), (5, 6, vec![(5, 5)]));
     assert_eq!((&*own.host, own.ended), ("web-1", None));
@@ -62,8 +62,8 @@ fn acks_name_the_session_unless_it_is_the_own_one() {
     let mut session = session();
     session.frame_received(OLD, 40);
     session.frame_received(OWN, 5);
-    session.frame_durable(OLD, 40, 1, at(0));
-    session.frame_durable(OWN, 5, 2, at(0));
+    session.frame_durable(OLD, 40, (1, at(0)), at(0));
+    session.frame_durable(OWN, 5, (2, at(0)), at(0));
     let (of, told) = session.take_ack(at(0)).unwrap();
     assert_eq!((of, told.through, told.echo), (None, 5, (5, 2)));
     let (of, told) = session.take_ack(at(0)).unwrap();
@@ -115,7 +115,7 @@ fn a_closing_session_is_told_everything_at_once() {
         session.frame_received(OWN, seq);
     }
     for seq in 5..16 {
-        session.frame_durable(OWN, seq, 1, at(0));
+        session.frame_durable(OWN, seq, (1, at(0)), at(0));
         let _ = session.take_ack(at(0));
     }
     assert!(session.take_ack(at(0)).is_none(), "the eleventh waits for others");
@@ -123,7 +123,7 @@ fn a_closing_session_is_told_everything_at_once() {
     assert_eq!(session.take_ack(at(0)).unwrap().1.through, 15);
     for seq in 16..40 {
         assert!(!session.is_quiet());
-        assert!(session.frame_durable(OWN, seq, 1, at(0)));
+        assert!(session.frame_durable(OWN, seq, (1, at(0)), at(0)));
         assert_eq!(session.take_ack(at(0)).unwrap().1.through, seq);
     }
     assert!(session.is_quiet());

@@ -69,6 +69,8 @@ pub(super) struct Stream {
     waker: AtomicWaker,
     /// Place in the line of those who wait for room; 0 for none.
     ticket: AtomicU64,
+    /// The batch of its lane in which its last frame went to the bus; 0 for none.
+    last_batch: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -108,6 +110,7 @@ impl Stream {
             opened,
             waker: AtomicWaker::new(),
             ticket: AtomicU64::new(0),
+            last_batch: AtomicU64::new(0),
             state: Mutex::default(),
         }
     }
@@ -138,6 +141,15 @@ impl Stream {
 
     pub(super) fn set_ticket(&self, ticket: u64) {
         self.ticket.store(ticket, Ordering::Release);
+    }
+
+    pub(super) fn last_batch(&self) -> u64 {
+        self.last_batch.load(Ordering::Relaxed)
+    }
+
+    /// Said by the one lane that all its frames go through.
+    pub(super) fn set_last_batch(&self, number: u64) {
+        self.last_batch.store(number, Ordering::Relaxed);
     }
 
     /// Ends it without waiting for anything, if its end has been ordered and the limit is over.

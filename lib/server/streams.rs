@@ -256,6 +256,7 @@ impl Streams {
             drop(state);
             stream.wake();
         }
+        self.queues.iter().for_each(|queue| queue.hurry());
     }
 
     /// Ends every stream without waiting for anything. Returns how many there were.

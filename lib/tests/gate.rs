@@ -6,15 +6,19 @@
 
 mod gate {
     pub(crate) mod client;
+    pub(crate) mod deleting;
     pub(crate) mod live;
+    pub(crate) mod past;
     pub(crate) mod served;
 }
+#[path = "../base/dice.rs"]
+mod dice;
 mod scripted_view;
 
 // The scripted view is shared with the unit tests and names its rooms as they do.
 use realtime_monitor::{analysis, base, metric};
 
-use gate::client::{Connection, connect, get, honest, pause, send, status_of};
+use gate::client::{Connection, connect, get, honest, pause, plain, send, status_of};
 use gate::served::Served;
 use std::io::Write;
 use std::net::TcpStream;
@@ -218,7 +222,8 @@ fn the_page_and_every_module_it_refers_to_is_served_once() {
     let (status, head, page) = connection.request("GET", "/", "Accept-Encoding: gzip\r\n");
     assert_eq!(status, 200);
     assert!(head.contains("Cache-Control: no-store"), "{head}");
-    let page = String::from_utf8(page).unwrap();
+    assert!(head.contains("Vary: Accept-Encoding"), "{head}");
+    let page = String::from_utf8(plain(&head, page)).unwrap();
     let (_, rest) = page.split_once("id=\"snapshot\">").unwrap();
     let snapshot: serde_json::Value =
         serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();

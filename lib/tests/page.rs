@@ -8,12 +8,16 @@
 
 mod support;
 
+#[path = "page/history.rs"]
+mod history;
 #[path = "page/machine.rs"]
 mod machine;
 #[path = "page/running.rs"]
 mod running;
 #[path = "page/script.rs"]
 mod script;
+#[path = "page/seeded.rs"]
+mod seeded;
 #[path = "page/staleness.rs"]
 mod staleness;
 #[path = "page/thousand.rs"]

@@ -1,15 +1,16 @@
 //! A view that says what a test tells it to; for the tests of the http room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::analysis::view::{
-    BusState, HistoryStatus, HostDetail, HostState, HostSummary, Ledger, LedgerReport, LiveUpdate,
-    Newest, QueryAnswer, QueryError, QuerySpec, SUMMARY_COLUMNS, SessionLedger, Stages,
-    SummaryValues, View, Window,
+    BusState, HistoryStatus, HostAnswer, HostDetail, HostState, HostSummary, Ledger, LedgerReport,
+    LiveUpdate, Newest, QueryAnswer, QueryError, QueryPoint, QuerySeries, QuerySpec,
+    SUMMARY_COLUMNS, SessionLedger, Stages, SummaryValues, View, Window,
 };
 use crate::base::counter::Count;
 use crate::metric::{HostName, SeriesKey, SessionId};
@@ -28,6 +29,47 @@ pub(crate) struct ScriptedView {
     pub(crate) pushed: Mutex<Vec<(u64, u64)>>,
     /// Makes `/api/ledger` panic, as a fault in a handler would.
     pub(crate) panics: AtomicBool,
+    /// Answers queries instead of [`made_up`].
+    answering: Answering,
+    pub(crate) history: Mutex<HistoryStatus>,
+    pub(crate) deleted: Mutex<BTreeSet<HostName>>,
+    /// The store can be neither read nor written.
+    pub(crate) store_fails: AtomicBool,
+}
+
+/// What a test lets queries be answered with.
+type Answer = dyn Fn(&QuerySpec) -> Result<QueryAnswer, QueryError> + Send + Sync;
+
+#[derive(Default)]
+struct Answering(Mutex<Option<Arc<Answer>>>);
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answering")
+    }
+}
+
+/// An answer of made-up points for these hosts: every metric, as many points as asked for, made
+/// host by host while it is read.
+pub(crate) fn made_up(spec: &QuerySpec, hosts: Vec<HostName>) -> QueryAnswer {
+    let spec = spec.clone();
+    let interval_ms = (spec.to_ms - spec.from_ms).div_ceil(spec.points as u64).max(1);
+    let first_ms = spec.from_ms.next_multiple_of(interval_ms);
+    let point = move |time_ms: u64| {
+        let mean = time_ms as f64 / 7_000_003.0;
+        QueryPoint { time_ms, min: mean.floor(), mean, max: mean.ceil() }
+    };
+    let series = move |host: &HostName, metric: &String| QuerySeries {
+        host: Some(host.clone()),
+        key: SeriesKey::labelled(metric, &[("device", "sda")]),
+        interval_ms,
+        hosts: 1,
+        points: (first_ms..spec.to_ms).step_by(interval_ms as usize).map(point).collect(),
+    };
+    Box::new(hosts.into_iter().map(move |host| {
+        let series = spec.metrics.iter().map(|metric| series(&host, metric)).collect();
+        Ok(HostAnswer { host: Some(host), session_starts_ms: vec![spec.from_ms], series })
+    }))
 }
 
 impl ScriptedView {
@@ -40,7 +82,19 @@ impl ScriptedView {
             states: Mutex::default(),
             pushed: Mutex::default(),
             panics: AtomicBool::new(false),
+            answering: Answering::default(),
+            history: Mutex::default(),
+            deleted: Mutex::default(),
+            store_fails: AtomicBool::new(false),
         })
+    }
+
+    /// Lets queries be answered so from now on.
+    pub(crate) fn answer_with(
+        &self,
+        answer: impl Fn(&QuerySpec) -> Result<QueryAnswer, QueryError> + Send + Sync + 'static,
+    ) {
+        *self.answering.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(answer));
     }
 
     /// Sends a frame to the live streams; false when it does not fit or nobody listens.
@@ -81,7 +135,14 @@ impl ScriptedView {
     }
 
     fn names(&self) -> impl Iterator<Item = HostName> {
-        (0..self.host_count).map(|number| format!("host-{number:04}").into())
+        let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let names = (0..self.host_count).map(|number| format!("host-{number:04}").into());
+        names.filter(move |name| !deleted.contains(name))
+    }
+
+    fn check_store(&self) -> Result<(), QueryError> {
+        let fails = self.store_fails.load(Ordering::Relaxed);
+        if fails { Err(QueryError::Store("no space left on device".to_owned())) } else { Ok(()) }
     }
 
     fn session() -> SessionLedger {
@@ -183,16 +244,28 @@ impl View for ScriptedView {
         ]
     }
 
-    fn query(&self, _query: &QuerySpec) -> Result<QueryAnswer, QueryError> {
-        Err(QueryError::Store("there is no history yet".to_owned()))
+    fn query(&self, query: &QuerySpec) -> Result<QueryAnswer, QueryError> {
+        self.check_store()?;
+        let answer = self.answering.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(answer) = answer {
+            return answer(query);
+        }
+        let known: Vec<_> = self.names().collect();
+        if let Some(host) = query.hosts.iter().find(|host| !known.contains(host)) {
+            return Err(QueryError::UnknownHost(host.clone()));
+        }
+        Ok(made_up(query, if query.hosts.is_empty() { known } else { query.hosts.clone() }))
     }
 
     fn history(&self) -> HistoryStatus {
-        HistoryStatus::default()
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn delete_host(&self, _host: &str) -> Result<bool, QueryError> {
-        Ok(false)
+    fn delete_host(&self, host: &str) -> Result<bool, QueryError> {
+        self.check_store()?;
+        let is_known = self.names().any(|name| *name == *host);
+        let mut deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(is_known && deleted.insert(host.into()))
     }
 
     fn subscribe(&self) -> Receiver<Arc<LiveUpdate>> {

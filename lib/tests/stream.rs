@@ -20,6 +20,8 @@ mod bus;
 mod client;
 #[path = "stream/ends.rs"]
 mod ends;
+#[path = "stream/late.rs"]
+mod late;
 #[path = "stream/names.rs"]
 mod names;
 #[path = "stream/order.rs"]

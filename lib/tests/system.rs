@@ -19,6 +19,8 @@ mod alone;
 mod commands;
 #[path = "system/faults.rs"]
 mod faults;
+#[path = "system/history.rs"]
+mod history;
 #[path = "system/loads.rs"]
 mod loads;
 #[path = "system/outage.rs"]

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::metric::{Declaration, Frame, HostName, MetricDef, SeqRange, SessionId};
 
+/// How a reason begins when a client ends and leaves what no ack covers in its spool, for a later
+/// run to bring: in its Bye, and in the records of the session.
+pub const LEFT_IN_SPOOL: &str = "its client ended";
+
 /// From a client to the server (`CommandResponse`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum FromClient {

@@ -3,6 +3,7 @@
 //! - [`message`]: the messages of a stream as the rooms see them
 //! - [`stream`]: those messages to and from protobuf
 //! - [`frame`]: frames to and from the delta form, whose ids and bases belong to one stream
+//! - [`stored`]: the same as bytes for files
 //! - [`json`]: records on the bus, a public format
 //! - [`prometheus`]: text for `monitor-client --once`
 
@@ -10,6 +11,7 @@ pub mod frame;
 pub mod json;
 pub mod message;
 pub mod prometheus;
+pub mod stored;
 pub mod stream;
 
 /// The code that `build.rs` generates from `proto/monitor.proto`.

@@ -11,8 +11,20 @@
 //!
 //! Segments of one session may overlap (a backlog that arrived late): frames are told apart by
 //! their number, extremes of one bucket are united.
+//!
+//! As bytes ([`encode()`], [`Reader`]) a segment begins with a directory, so that a few of its series
+//! can be read without the others; `layout` says how they lie. What comes back is exactly what was
+//! written, but for extremes, which are rounded outwards.
 
 use crate::metric::{SeriesKey, SessionId, Value};
+
+mod decode;
+mod encode;
+mod layout;
+mod parts;
+
+pub(in crate::analysis) use decode::{Bytes, ReadError, Reader};
+pub(in crate::analysis) use encode::encode;
 
 /// A stretch of one session in one tier.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +87,17 @@ pub(in crate::analysis) struct Extremes {
 }
 
 impl Segment {
+    /// How many frames there are.
+    pub(in crate::analysis) fn frames(&self) -> usize {
+        if let [group] = &self.groups[..] {
+            return group.seq.len();
+        }
+        let mut seqs: Vec<u64> = self.groups.iter().flat_map(|group| &group.seq).copied().collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        seqs.len()
+    }
+
     /// Time of the earliest and of the latest frame or bucket, Unix ms; `None` when there is none.
     pub(in crate::analysis) fn bounds_ms(&self) -> Option<(u64, u64)> {
         let frames = self.groups.iter().flat_map(|group| &group.time_ms);
@@ -83,3 +106,7 @@ impl Segment {
         Some((times().min()?, times().max()?))
     }
 }
+
+#[cfg(test)]
+#[path = "segment/segment_tests.rs"]
+mod tests;

@@ -33,6 +33,12 @@ pub struct Tier {
 pub struct Tiers(Vec<Tier>);
 
 impl Tier {
+    /// Width of a point as segments and the store have it.
+    #[must_use]
+    pub fn bucket(&self) -> u32 {
+        u32::try_from(self.bucket_ms).unwrap_or(u32::MAX)
+    }
+
     /// Length of a whole segment; segments begin at its multiples.
     #[must_use]
     pub fn span_ms(&self) -> u64 {

@@ -28,6 +28,7 @@ use super::sets;
 use crate::analysis::view::Ledger;
 use crate::metric::{SeqRange, SeqRanges};
 use crate::wire::json::SessionRecord;
+use crate::wire::message::LEFT_IN_SPOOL;
 
 /// Largest frame number: what every reader of JSON holds exactly (2^53 - 1), as on the server.
 pub(super) const SEQ_MAX: u64 = (1 << 53) - 1;
@@ -45,7 +46,7 @@ pub(in crate::analysis) const BYE: &str = "bye";
 
 /// How servers say that a later run of the client brings what this one left in its spool, where
 /// each frame was written before it was sent: then the tail is known.
-const SPOOLED: &str = "its client ended";
+const SPOOLED: &str = LEFT_IN_SPOOL;
 
 /// Streams of one session whose word is remembered while anything is in doubt.
 pub(super) const DOUBT_STREAMS_MAX: usize = 8;

@@ -1,15 +1,36 @@
 //! Numbers into few bytes and back: LEB128, zigzag, and packing at a fixed width.
 
-/// The bytes of a block, read from the front. Past the end it gives zeros: a block is only ever
-/// read by the process that wrote it, so that an error would have nowhere to go.
+/// Bytes, read from the front. Past the end it gives zeros and remembers it: who reads what only
+/// this process can have written need not ask, who reads a file asks once, at the end.
 #[derive(Debug, Clone)]
 pub(in crate::analysis) struct Source<'a> {
     bytes: &'a [u8],
+    short: bool,
 }
 
 impl<'a> Source<'a> {
     pub(in crate::analysis) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+        Self { bytes, short: false }
+    }
+
+    /// Whether everything was there that was asked for, and nothing is left.
+    pub(in crate::analysis) fn is_used_up(&self) -> bool {
+        !self.short && self.bytes.is_empty()
+    }
+
+    /// Whether something was asked for that was not there.
+    pub(in crate::analysis) fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// How many bytes are left.
+    pub(in crate::analysis) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Everything that is left.
+    pub(in crate::analysis) fn rest(&mut self) -> &'a [u8] {
+        self.take(self.bytes.len())
     }
 
     pub(in crate::analysis) fn byte(&mut self) -> u8 {
@@ -17,6 +38,7 @@ impl<'a> Source<'a> {
     }
 
     pub(in crate::analysis) fn take(&mut self, count: usize) -> &'a [u8] {
+        self.short |= count > self.bytes.len();
         let (head, rest) = self.bytes.split_at(count.min(self.bytes.len()));
         self.bytes = rest;
         head
@@ -119,6 +141,14 @@ mod tests {
             Source::new(&bytes).unpack(values.len(), width, |value| back.push(value));
             assert_eq!(back, values, "width {width}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_or_left_over_is_known() {
+        let mut source = Source::new(&[1, 2, 3]);
+        assert_eq!((source.byte(), source.is_used_up(), source.is_short()), (1, false, false));
+        assert_eq!((source.rest(), source.is_used_up()), (&[2_u8, 3][..], true));
+        assert_eq!((source.byte(), source.is_used_up(), source.is_short()), (0, false, true));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(in crate::analysis) struct Row {
 
 /// Sealed rows. What comes out is what went in, layouts shared.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(in crate::analysis) struct Block {
     /// Elapsed of the first and last row, so that a late frame finds its place undecoded.
     pub(super) first_elapsed_us: u64,
     pub(super) last_elapsed_us: u64,
@@ -44,7 +44,7 @@ impl From<&Frame> for Row {
 
 impl Block {
     /// Seals rows that are in order; at least one.
-    pub(super) fn seal(rows: &[Row]) -> Self {
+    pub(in crate::analysis) fn seal(rows: &[Row]) -> Self {
         let mut layouts: Vec<Layout> = Vec::new();
         let mut uses = Vec::with_capacity(rows.len());
         for row in rows {
@@ -95,7 +95,7 @@ impl Block {
     }
 
     /// The rows, in order.
-    pub(super) fn open(&self) -> Vec<Row> {
+    pub(in crate::analysis) fn open(&self) -> Vec<Row> {
         let mut source = Source::new(&self.bytes);
         let uses: Vec<usize> = if self.layouts.len() > 1 {
             source.take(self.rows).iter().map(|layout| usize::from(*layout)).collect()
@@ -131,7 +131,7 @@ impl Block {
     }
 
     /// Heap and own size; layouts are shared with others and not counted.
-    pub(super) fn bytes_len(&self) -> usize {
+    pub(in crate::analysis) fn bytes_len(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.layouts) + self.bytes.len()
     }
 }

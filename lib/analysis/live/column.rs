@@ -7,13 +7,8 @@
 //! bytes a block. Fractions with at most three decimals are integers times a power of ten.
 
 use super::bits::{Source, packed_len, put_packed, put_varint, unzigzag, varint_len, zigzag};
+use crate::analysis::decimal::{self, DECIMALS_MAX};
 use crate::metric::Value;
-
-/// Most decimals that a fraction may have to be kept as an integer (procfs prints two).
-const DECIMALS_MAX: u32 = 3;
-
-/// Above this an `f64` no longer holds every integer.
-const EXACT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// How integers are written; the first byte of their column.
 const PACKED_ONCE: u8 = 0;
@@ -102,7 +97,11 @@ pub(super) fn put_values(out: &mut Vec<u8>, values: &[Value], scratch: &mut Vec<
     }
     for decimals in 0..=DECIMALS_MAX {
         scratch.clear();
-        scratch.extend(values.iter().map_while(|value| as_units(*value, decimals)));
+        let units = |value: &Value| match value {
+            Value::Unsigned(_) => None,
+            Value::Float(value) => decimal::units(*value, decimals),
+        };
+        scratch.extend(values.iter().map_while(units).map(zigzag));
         if scratch.len() == values.len() {
             out.push(decimals as u8);
             return put_integers(out, scratch);
@@ -137,24 +136,11 @@ pub(super) fn values(source: &mut Source<'_>, count: usize) -> Vec<Value> {
             })
             .collect(),
         decimals => {
-            let scale = power_of_ten(u32::from(decimals));
-            let fraction = |units: u64| Value::Float(unzigzag(units) as f64 / scale);
+            let fraction =
+                |units| Value::Float(decimal::fraction(unzigzag(units), u32::from(decimals)));
             integers(source, count).into_iter().map(fraction).collect()
         }
     }
-}
-
-/// A fraction as an integer times a power of ten, if that gives back the very same bits.
-fn as_units(value: Value, decimals: u32) -> Option<u64> {
-    let Value::Float(value) = value else { return None };
-    let scaled = (value * power_of_ten(decimals)).round();
-    let back = scaled as i64 as f64 / power_of_ten(decimals);
-    let exact = scaled.abs() < EXACT_INTEGER_MAX && back.to_bits() == value.to_bits();
-    exact.then(|| zigzag(scaled as i64))
-}
-
-fn power_of_ten(decimals: u32) -> f64 {
-    [1.0, 10.0, 100.0, 1_000.0][decimals.min(DECIMALS_MAX) as usize]
 }
 
 fn differences(values: &[u64]) -> Vec<u64> {

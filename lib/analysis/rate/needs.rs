@@ -59,10 +59,7 @@ pub(in crate::analysis) fn is_needed(
                 || column(plan::MEMORY_USED)
                 || column(plan::MEMORY_USED_PERCENT)
         }
-        _ => {
-            wanted(&derived_name(name), Labels::Own)
-                || plan::total_of(name).is_some_and(|total| column(total))
-        }
+        _ => wanted(&derived_name(name), Labels::Own) || plan::total_of(name).is_some_and(column),
     }
 }
 

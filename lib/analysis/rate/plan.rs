@@ -113,6 +113,12 @@ impl Mode {
     }
 }
 
+/// Whether a series is time in which a CPU had nothing to do.
+pub(super) fn is_idle_time(key: &SeriesKey) -> bool {
+    matches!(key.name(), "cpu_seconds_total" | "cpu_core_seconds_total")
+        && key.label("mode").is_some_and(|mode| Mode::named(&mode) == Mode::Idle)
+}
+
 /// What is to be done with each sample of a layout.
 #[derive(Debug, Default)]
 pub(in crate::analysis) struct Plan {
@@ -193,6 +199,41 @@ impl Plan {
                 Some((places.iter().map(|at| layout[*at].clone()).collect(), places));
         }
         builder.plan
+    }
+
+    /// What would be done with each series of a layout, without following anyone.
+    pub(in crate::analysis) fn of(layout: &Layout, pool: &KeyPool) -> Self {
+        Self::build(layout, pool, |_| Some(0))
+    }
+
+    /// Which samples go into which outputs: pairs of a place in the layout and one in the outputs.
+    /// Times of a CPU that are inside others stand with what is made of them alone.
+    pub(in crate::analysis) fn sources(&self) -> Vec<(usize, u32)> {
+        let mut sources = Vec::with_capacity(self.ops.len());
+        for (at, op) in self.ops.iter().enumerate() {
+            match *op {
+                Op::Skip => {}
+                Op::Gauge { output, .. } | Op::Busy { output, .. } => sources.push((at, output)),
+                Op::MemoryTotal { .. } => {
+                    let outputs = [MEMORY_TOTAL, MEMORY_USED, MEMORY_USED_PERCENT];
+                    sources.extend(outputs.map(|output| (at, output)));
+                }
+                Op::MemoryAvailable { output, .. } => {
+                    let outputs = [output, MEMORY_USED, MEMORY_USED_PERCENT];
+                    sources.extend(outputs.map(|output| (at, output)));
+                }
+                Op::Rate { output, total, .. } => {
+                    sources.push((at, output));
+                    sources.extend(total.map(|total| (at, total)));
+                }
+                Op::Cpu { group, mode, output, .. } => {
+                    let usage = self.usages.get(group as usize).copied().flatten();
+                    let usage = usage.filter(|_| mode != Mode::Apart);
+                    sources.extend([output, usage].into_iter().flatten().map(|to| (at, to)));
+                }
+            }
+        }
+        sources
     }
 }
 

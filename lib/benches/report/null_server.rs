@@ -9,7 +9,7 @@ use protobuf::Message;
 use realtime_monitor::base::clock::Real;
 use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::bus::{
-    Batch, Bus, BusError, Position, Publisher, Reader, Record as BusRecord, Topic,
+    Batch, Bus, BusError, Position, Publisher, Reader, Receipt, Record as BusRecord, Topic,
 };
 use realtime_monitor::metric::{Frame, SessionId};
 use realtime_monitor::server::{self, Config, Orders, parse_interval};
@@ -91,7 +91,7 @@ struct NullPublisher {
 }
 
 impl Publisher for NullPublisher {
-    fn publish(&mut self, _: Topic, _: u32, records: &[BusRecord]) -> Result<(), BusError> {
+    fn begin(&mut self, _: Topic, _: u32, records: &[BusRecord]) -> Result<Receipt, BusError> {
         for record in records.iter().filter(|record| record.value.starts_with(FRAME_HEAD)) {
             self.counts.frames.fetch_add(1, Relaxed);
             self.counts.record_bytes.fetch_add(record.value.len() as u64, Relaxed);
@@ -99,7 +99,7 @@ impl Publisher for NullPublisher {
                 inspector.get_mut().unwrap().look(&record.value, &self.counts);
             }
         }
-        Ok(())
+        Ok(Receipt::durable())
     }
 }
 

@@ -12,7 +12,8 @@ use realtime_monitor::base::clock::Real;
 use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::base::thread;
 use realtime_monitor::bus::{
-    Batch, Bus, BusError, Position, Publisher, Reader, Record, StoredRecord, Topic, partition_of,
+    Batch, Bus, BusError, Position, Publisher, Reader, Receipt, Record, StoredRecord, Topic,
+    partition_of,
 };
 use realtime_monitor::metric::{Frame, HostName, Samples, SessionId};
 use realtime_monitor::wire::json::{FrameRecord, encode_frame};
@@ -39,6 +40,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let read = Arc::clone(&bus.read);
     let bus: Arc<dyn Bus> = Arc::new(bus);
     let config = Config {
+        history: None,
         hosts_max: HOSTS_MAX,
         live_bytes_max: LIVE_BYTES_MAX,
         counts: CountSources::default(),
@@ -154,7 +156,7 @@ impl Bus for TopicMadeUp {
 struct Refusing;
 
 impl Publisher for Refusing {
-    fn publish(&mut self, _: Topic, _: u32, _: &[Record]) -> Result<(), BusError> {
+    fn begin(&mut self, _: Topic, _: u32, _: &[Record]) -> Result<Receipt, BusError> {
         Err(BusError::Unusable { what: "this topic is only read".into() })
     }
 }

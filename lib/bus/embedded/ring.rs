@@ -1,11 +1,16 @@
 //! One partition in memory: records in order, who has taken them, and who waits for that.
+//!
+//! ```text
+//! first        floor               end
+//! | retained     | held, for readers |
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::super::{Batch, BusError, Position, Record, StoredRecord};
+use super::super::{Batch, Position, Promise, Receipt, Record, StoredRecord, promise};
 
 /// Records that no reader has taken yet, at most, in one partition: 8 s of 1,000 hosts at 1 KiB a
 /// second. Publishers wait beyond it.
@@ -39,8 +44,8 @@ pub(super) struct Rings {
 }
 
 impl Rings {
-    pub(super) fn new(keep: Keep) -> Self {
-        Self { ring: Mutex::new(Ring::new(keep)) }
+    pub(super) fn new(keep: Keep, first: u64) -> Self {
+        Self { ring: Mutex::new(Ring::new(keep, first)) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -48,17 +53,21 @@ impl Rings {
     }
 }
 
-/// Comes once; or never, when the bus was shut down first.
-#[derive(Debug)]
-pub(super) struct Signal {
-    came: Receiver<()>,
+/// Records and bytes that publishers have just been told are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
+pub(super) struct Told {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
 }
 
-impl Signal {
-    /// Waits for it.
-    pub(super) fn wait(&self) -> Result<(), BusError> {
-        self.came.recv().map_err(|_| BusError::Stopped)
-    }
+/// A publisher's records, waiting to be taken.
+#[derive(Debug)]
+struct Waiting {
+    /// They end before this offset.
+    end: u64,
+    size: Told,
+    promise: Promise,
 }
 
 #[derive(Debug)]
@@ -84,25 +93,29 @@ pub(super) struct Ring {
     held_bytes: usize,
     readers: Vec<ReaderState>,
     next_reader_id: u64,
-    /// Publishers waiting until the floor has reached an offset.
-    for_taken: Vec<(u64, Sender<()>)>,
-    for_room: Vec<Sender<()>>,
+    /// In order of their ends.
+    for_taken: VecDeque<Waiting>,
+    for_room: Vec<Promise>,
+    /// What lies before it is to be taken soon.
+    awaited: u64,
     closed: bool,
 }
 
 impl Ring {
-    pub(super) fn new(keep: Keep) -> Self {
+    /// An empty one whose first record will get the offset `first`.
+    pub(super) fn new(keep: Keep, first: u64) -> Self {
         Self {
             keep,
             records: VecDeque::new(),
-            first: 0,
-            floor: 0,
+            first,
+            floor: first,
             bytes: 0,
             held_bytes: 0,
             readers: Vec::new(),
             next_reader_id: 1,
-            for_taken: Vec::new(),
+            for_taken: VecDeque::new(),
             for_room: Vec::new(),
+            awaited: 0,
             closed: false,
         }
     }
@@ -149,21 +162,35 @@ impl Ring {
         }
     }
 
-    /// Comes when all records so far are taken; `None` when nobody has to wait for that.
-    pub(super) fn signal_when_taken(&mut self) -> Option<Signal> {
-        if self.keep == Keep::Newest || self.floor >= self.end() {
-            return None;
+    /// Is settled when the last records, `size` of them, are taken; or at once, and then the
+    /// publisher has been told of as many as are returned.
+    pub(super) fn receipt(&mut self, size: Told) -> (Receipt, Told) {
+        if self.keep == Keep::Newest || size.records == 0 {
+            return (Receipt::durable(), size);
         }
-        let (send, came) = bounded(1);
-        self.for_taken.push((self.end(), send));
-        Some(Signal { came })
+        let (promise, receipt) = promise();
+        self.for_taken.push_back(Waiting { end: self.end(), size, promise });
+        (receipt, Told::default())
     }
 
-    /// Comes when some records were taken.
-    pub(super) fn signal_when_room(&mut self) -> Signal {
-        let (send, came) = bounded(1);
-        self.for_room.push(send);
-        Signal { came }
+    /// Is settled when some records were taken, which readers are asked to do soon: what waits for
+    /// room is not visible to them yet.
+    pub(super) fn room(&mut self) -> Receipt {
+        self.hurry();
+        let (promise, receipt) = promise();
+        self.for_room.push(promise);
+        receipt
+    }
+
+    /// All records so far are to be taken soon.
+    pub(super) fn hurry(&mut self) {
+        self.awaited = self.end();
+        self.wake_readers();
+    }
+
+    /// Whether this reader keeps somebody waiting who cannot wait long.
+    pub(super) fn is_awaited(&self, id: u64) -> bool {
+        self.readers.iter().any(|reader| reader.id == id && reader.taken < self.awaited)
     }
 
     /// A reader's id, its first offset, and what wakes it.
@@ -172,6 +199,7 @@ impl Ring {
             Position::Offset(offset) => offset,
             // Records here are minutes old at most, and earlier ones may come first.
             Position::Earliest | Position::SinceMs(_) => self.first,
+            Position::OffsetOrSinceMs { offset, .. } => offset.min(self.first),
         };
         let (wake, woken) = bounded(1);
         let (id, taken) = (self.next_reader_id, next.min(self.end()));
@@ -181,9 +209,9 @@ impl Ring {
         (id, next, woken)
     }
 
-    pub(super) fn remove_reader(&mut self, id: u64) {
+    pub(super) fn remove_reader(&mut self, id: u64) -> Told {
         self.readers.retain(|reader| reader.id != id);
-        self.raise_floor();
+        self.raise_floor()
     }
 
     /// Records from `next` on, a gap if the first of them are gone, and the offset to go on with.
@@ -212,17 +240,19 @@ impl Ring {
     }
 
     /// This reader has everything up to and including `offset`.
-    pub(super) fn taken(&mut self, id: u64, offset: u64) {
+    pub(super) fn taken(&mut self, id: u64, offset: u64) -> Told {
         let end = self.end();
-        let Some(reader) = self.readers.iter_mut().find(|reader| reader.id == id) else { return };
-        reader.taken = reader.taken.max(offset.saturating_add(1).min(end));
-        self.raise_floor();
+        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.id == id) {
+            reader.taken = reader.taken.max(offset.saturating_add(1).min(end));
+        }
+        self.raise_floor()
     }
 
-    fn raise_floor(&mut self) {
-        let Some(floor) = self.readers.iter().map(|reader| reader.taken).min() else { return };
+    fn raise_floor(&mut self) -> Told {
+        let mut told = Told::default();
+        let Some(floor) = self.readers.iter().map(|reader| reader.taken).min() else { return told };
         if floor <= self.floor {
-            return;
+            return told;
         }
         let from = usize::try_from(self.floor.max(self.first) - self.first).unwrap_or(usize::MAX);
         let to = usize::try_from(floor.max(self.first) - self.first).unwrap_or(usize::MAX);
@@ -230,12 +260,14 @@ impl Ring {
         self.held_bytes -= taken.sum::<usize>();
         self.floor = floor;
         self.evict();
-        for (_, publisher) in self.for_taken.extract_if(.., |(end, _)| *end <= floor) {
-            let _ = publisher.try_send(());
+        let settled = self.for_taken.partition_point(|waiting| waiting.end <= floor);
+        for waiting in self.for_taken.drain(..settled) {
+            told.records += waiting.size.records;
+            told.bytes += waiting.size.bytes;
+            waiting.promise.keep();
         }
-        for publisher in self.for_room.drain(..) {
-            let _ = publisher.try_send(());
-        }
+        self.for_room.drain(..).for_each(Promise::keep);
+        told
     }
 
     fn evict(&mut self) -> u64 {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{BusError, Publisher, Record, Topic};
+use super::super::{BusError, Publisher, Receipt, Record, Topic};
 use super::fault::Fault;
 use super::link::Link;
 use super::payload::Payload;
@@ -26,7 +26,7 @@ pub(super) struct KafkaPublisher {
     events: Link,
 }
 
-/// What the broker would not take of one publish.
+/// What the broker would not take of one call.
 #[derive(Debug, Default)]
 struct Refusal {
     count: usize,
@@ -124,12 +124,12 @@ impl KafkaPublisher {
 }
 
 impl Publisher for KafkaPublisher {
-    fn publish(
+    fn begin(
         &mut self,
         topic: Topic,
         partition: u32,
         records: &[Record],
-    ) -> Result<(), BusError> {
+    ) -> Result<Receipt, BusError> {
         let payload = Arc::new(Payload::new(records));
         let mut refusal = Refusal { count: payload.oversized_count, words: String::new() };
         if refusal.count > 0 {
@@ -140,7 +140,7 @@ impl Publisher for KafkaPublisher {
             self.send((topic, partition), &payload, range, &mut refusal)?;
         }
         if refusal.count == 0 {
-            return Ok(());
+            return Ok(Receipt::durable());
         }
         self.shared.counts.refused_records.add(refusal.count as u64);
         let (refused, all) = (refusal.count, records.len());

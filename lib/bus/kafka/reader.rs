@@ -121,11 +121,18 @@ impl KafkaReader {
     }
 
     fn resolve(&mut self, from: Position) -> Result<u64, Fault> {
-        if let Position::Offset(offset) = from {
-            return Ok(offset);
-        }
+        let (offset, since_ms) = match from {
+            Position::Earliest => return Ok(self.edge(Edge::Earliest)?.unwrap_or(0)),
+            Position::Offset(offset) => return Ok(offset),
+            Position::SinceMs(since_ms) => (u64::MAX, since_ms),
+            Position::OffsetOrSinceMs { offset, since_ms } => (offset, since_ms),
+        };
+        Ok(self.since(since_ms)?.min(offset))
+    }
+
+    /// The offset of the first record of this age or younger.
+    fn since(&mut self, ms: u64) -> Result<u64, Fault> {
         let earliest = self.edge(Edge::Earliest)?.unwrap_or(0);
-        let Position::SinceMs(ms) = from else { return Ok(earliest) };
         let before = self.edge(Edge::Before(ms))?;
         // The broker answers with its end when `ms` lies in its future: a clock is wrong. Reading
         // too much is harmless, skipping is not.

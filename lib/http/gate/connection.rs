@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use super::head::{self, Head};
 use super::refusal::{self, Refusal};
 use super::registry::Slot;
+use super::relay::{self, PastDoor};
 use super::stream::Stream;
 use super::upstream::{Answer, Upstream, UpstreamError};
 use crate::http::counts::HttpCounts;
+use crate::http::methods;
 use crate::http::policy::KnownNames;
 
 /// From the first byte of a request to the last of its head, and again for its body.
@@ -44,13 +46,14 @@ pub(crate) trait LiveDoor: std::fmt::Debug + Send + Sync {
 pub(crate) struct Shared {
     pub(crate) upstream: Upstream,
     pub(crate) live: Arc<dyn LiveDoor>,
+    pub(crate) past: Arc<dyn PastDoor>,
     pub(crate) names: KnownNames,
     pub(crate) counts: Arc<HttpCounts>,
     pub(crate) stopping: AtomicBool,
 }
 
 /// What became of one request.
-enum Outcome {
+pub(super) enum Outcome {
     /// Answered; the connection can be used again.
     Again,
     /// Answered, or not worth an answer; the connection ends.
@@ -134,12 +137,18 @@ fn request(
     if !shared.names.contains(&head.host) {
         return Outcome::Refuse(misdirected(&head.host, &shared.names));
     }
+    if let Some(refusal) = forbidden(head, &shared.names) {
+        return Outcome::Refuse(refusal);
+    }
     let body = match read_body(stream, input, head) {
         Ok(body) => body,
         Err(Unread::Gone) => return Outcome::Close,
         Err(Unread::Refused(refusal)) => return Outcome::Refuse(refusal),
     };
     slot.answering();
+    if head.path() == "/api/query" {
+        return relay::answer(stream, head, shared);
+    }
     match shared.upstream.exchange(head, &body, Instant::now() + ANSWER_TIME_MAX) {
         Ok(answer) => {
             let keep_alive = head.keep_alive && !shared.stopping.load(Ordering::Relaxed);
@@ -203,7 +212,7 @@ fn go_live(stream: Stream, slot: Slot, head: &Head, shared: &Shared) {
     let checked = if !shared.names.contains(&head.host) {
         Err(misdirected(&head.host, &shared.names))
     } else if head.method != "GET" || head.content_length > 0 {
-        Err(Refusal::new(405, "a live stream is only read", "GET without a body"))
+        Err(Refusal::method(head.path(), "a live stream is only read, with a GET without a body"))
     } else {
         Ok(())
     };
@@ -227,6 +236,19 @@ fn refuse(mut stream: Stream, refusal: &Refusal, shared: &Shared) {
     if stream.write_all_by(&refusal.answer(), Instant::now() + HEAD_TIME_MAX).is_ok() {
         stream.close_gently();
     }
+}
+
+/// What must not even be asked for: a change on behalf of another site's page.
+fn forbidden(head: &Head, names: &KnownNames) -> Option<Refusal> {
+    if methods::is_safe(&head.method) {
+        return None;
+    }
+    if let Some(origin) = head.origin.as_ref().filter(|it| !names.allows_origin(it, &head.host)) {
+        let error = format!("a page of '{origin:.64}' may not change anything here");
+        return Some(Refusal::new(403, error, "the page of this server, or a program"));
+    }
+    (head.method == "DELETE" && head.content_length > 0)
+        .then(|| Refusal::new(400, "a DELETE with a body", "the path alone says what is deleted"))
 }
 
 fn misdirected(host: &str, names: &KnownNames) -> Refusal {

@@ -28,6 +28,10 @@ pub(crate) struct Head {
     /// Path and query, visible ASCII, beginning with `/`.
     pub(crate) target: String,
     pub(crate) host: String,
+    /// The site whose page asks, as the browser says.
+    pub(crate) origin: Option<String>,
+    /// It takes an answer in chunks.
+    pub(crate) is_1_1: bool,
     /// Length of the body, at most [`BODY_BYTES_MAX`].
     pub(crate) content_length: usize,
     /// The viewer wants to use the connection again.
@@ -40,6 +44,12 @@ pub(crate) struct Head {
 impl Head {
     pub(crate) fn is_head(&self) -> bool {
         self.method == "HEAD"
+    }
+
+    /// A header that handlers need, by its name in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut kept = self.forwarded.iter();
+        kept.find(|(kept, _)| *kept == name).map(|(_, value)| value.as_str())
     }
 
     /// The path without its query.
@@ -113,14 +123,25 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         }
         Err(error) => return Err(Refusal::bad_request(&format!("the head is malformed: {error}"))),
     }
-    let method = method_of(request.method.unwrap_or_default())?;
-    let target = target_of(request.path.unwrap_or_default())?;
+    let target = request.path.unwrap_or_default();
+    let method = method_of(request.method.unwrap_or_default(), target)?;
+    let target = target_of(target)?;
     let fields = Fields(request.headers);
-    let keep_alive = fields.keep_alive(request.version == Some(1));
+    let is_1_1 = request.version == Some(1);
+    let keep_alive = fields.keep_alive(is_1_1);
     let expects_continue = fields.expects_continue()?;
     let content_length = fields.content_length()?;
-    let (host, forwarded) = (fields.host()?, fields.forwarded()?);
-    Ok(Head { method, target, host, content_length, keep_alive, expects_continue, forwarded })
+    Ok(Head {
+        method,
+        target,
+        host: fields.host()?,
+        origin: fields.visible("origin")?,
+        is_1_1,
+        content_length,
+        keep_alive,
+        expects_continue,
+        forwarded: fields.forwarded()?,
+    })
 }
 
 /// Whether the request line is well formed up to a version, so that only the version is wrong.
@@ -130,10 +151,13 @@ fn names_a_version(bytes: &[u8]) -> bool {
     words.len() == 3 && words[2].starts_with(b"HTTP/")
 }
 
-fn method_of(method: &str) -> Result<String, Refusal> {
+fn method_of(method: &str, target: &str) -> Result<String, Refusal> {
     match method {
         "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => Ok(method.to_owned()),
-        _ => Err(Refusal::new(405, "this method is not understood here", "GET or HEAD")),
+        _ => {
+            let path = target.split('?').next().unwrap_or_default();
+            Err(Refusal::method(path, "this method is not understood here"))
+        }
     }
 }
 
@@ -218,20 +242,26 @@ impl<'a> Fields<'a> {
     fn forwarded(&self) -> Result<Vec<(&'static str, String)>, Refusal> {
         let mut kept = Vec::new();
         for name in FORWARDED {
-            // A repeated header says the same as one with commas (RFC 9110 section 5.3).
-            let values: Vec<_> = self.all(name).collect();
-            if values.is_empty() {
-                continue;
+            if let Some(text) = self.visible(name)? {
+                kept.push((*name, text));
             }
-            let joined = values.join(&b", "[..]);
-            let plain = joined.iter().all(|b| b.is_ascii_graphic() || matches!(b, b' ' | b'\t'));
-            let text = String::from_utf8(joined).ok().filter(|_| plain);
-            let text = text.ok_or_else(|| {
-                Refusal::bad_request(&format!("the header '{name}' is not visible ASCII"))
-            })?;
-            kept.push((*name, text));
         }
         Ok(kept)
+    }
+
+    /// The value of a header, which must be visible ASCII.
+    fn visible(&self, name: &str) -> Result<Option<String>, Refusal> {
+        // A repeated header says the same as one with commas (RFC 9110 section 5.3).
+        let values: Vec<_> = self.all(name).collect();
+        if values.is_empty() {
+            return Ok(None);
+        }
+        let joined = values.join(&b", "[..]);
+        let plain = joined.iter().all(|b| b.is_ascii_graphic() || matches!(b, b' ' | b'\t'));
+        let text = String::from_utf8(joined).ok().filter(|_| plain);
+        text.map(Some).ok_or_else(|| {
+            Refusal::bad_request(&format!("the header '{name}' is not visible ASCII"))
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //!   connection.rs  a thread per connection; deadlines for head, body, answer
 //!     head.rs        one parsed head, or a refusal (refusal.rs)
 //!     upstream.rs    four kept streams to the inner server, the whole answer, its budget
+//!     relay.rs       /api/query: an answer that is passed on as it is made (PastDoor)
 //!     LiveDoor       /api/live leaves here, with its connection
 //! ```
 //!
@@ -18,6 +19,7 @@ mod connection;
 mod head;
 mod refusal;
 mod registry;
+mod relay;
 mod stream;
 mod upstream;
 
@@ -36,8 +38,9 @@ use crate::http::policy::KnownNames;
 
 pub(crate) use budget::{Budget, Permit};
 pub(crate) use connection::LiveDoor;
-pub(crate) use refusal::{Refusal, head as answer_head};
+pub(crate) use refusal::{RETRY_AFTER_S, Refusal, head as answer_head};
 pub(crate) use registry::Slot;
+pub(crate) use relay::{PastDoor, Piece, Pieces, Question};
 pub(crate) use stream::Stream;
 pub(crate) use upstream::{ANSWER_BYTES_MAX, Place, STREAMS, Upstream};
 
@@ -76,14 +79,14 @@ pub(crate) fn start(
     listener: TcpListener,
     names: KnownNames,
     (place, rebuild): (Place, Sender<u64>),
-    live: Arc<dyn LiveDoor>,
+    (live, past): (Arc<dyn LiveDoor>, Arc<dyn PastDoor>),
     budget: &Arc<Budget>,
     counts: &Arc<HttpCounts>,
 ) -> io::Result<Gate> {
     let upstream = Upstream::open(place, Arc::clone(budget), rebuild)?;
     let counts = Arc::clone(counts);
     let stopping = AtomicBool::new(false);
-    let shared = Arc::new(connection::Shared { upstream, live, names, counts, stopping });
+    let shared = Arc::new(connection::Shared { upstream, live, past, names, counts, stopping });
     let registry = registry::Registry::new(accept::CONNECTIONS_MAX);
     let waker = accept::Waker::new()?;
     let (stopper, stop) = stop::pair();

@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
 /// Kernel buffer of a live stream; autotuning otherwise hides megabytes in it, and a viewer that
 /// no longer reads is noticed late (the kernel doubles it for its own bookkeeping).
 const LIVE_SEND_BUFFER_BYTES: usize = 32 * 1024;
@@ -79,6 +82,16 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Whether the viewer has closed its side: it is not waiting for an answer any more. What it
+    /// has sent and nobody has read yet stays there, and hides a closing behind it.
+    pub(crate) fn has_left(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&*self.socket, &mut [0_u8; 1][..], flags) {
+            Ok((count, _)) => count == 0,
+            Err(error) => error != Errno::AGAIN && error != Errno::INTR,
+        }
     }
 
     /// Ends the connection so that the last answer still reaches the viewer.

@@ -36,6 +36,7 @@ fn start() -> Running {
         version: String::new(),
         insecure: false,
         counts: Arc::clone(&counts),
+        deleting: Default::default(),
     });
     let (commands, received) = bounded(8);
     let (stopper, stop) = stop::pair();

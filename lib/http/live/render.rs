@@ -123,6 +123,7 @@ impl States {
         view::to_bytes(&Heartbeat {
             server_time_ms: context.server_time_ms(),
             bus: view::bus(context.view.bus_state()),
+            history: view::history(&context.view.history().state),
             ledger: account(&context.view.fleet_ledger()),
             stages: StagesOnly::new(&context.view.stages()),
             counts: view::counts(context.fault_counts()),

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use super::host::{HostLine, UnknownHost, WatchedHost, state_word};
 use super::ledger::{Account, StagesOnly};
 use super::number::Number;
+use super::past::HistoryBrief;
 use crate::analysis::view::{BusState, HostState, LiveUpdate, SUMMARY_COLUMNS};
 use crate::base::counter::Count;
 use crate::metric::SeriesKey;
@@ -52,6 +53,7 @@ pub(crate) struct SnapshotDoc<'a> {
     pub(crate) version: &'a str,
     pub(crate) insecure: bool,
     pub(crate) bus: BusDoc,
+    pub(crate) history: HistoryBrief<'a>,
     pub(crate) ledger: Account,
     pub(crate) stages: StagesOnly,
     pub(crate) counts: Counts,
@@ -154,6 +156,7 @@ pub(crate) fn frame(update: &LiveUpdate) -> FrameDoc<'_> {
 pub(crate) struct Heartbeat<'a> {
     pub(crate) server_time_ms: u64,
     pub(crate) bus: BusDoc,
+    pub(crate) history: HistoryBrief<'a>,
     pub(crate) ledger: Account,
     pub(crate) stages: StagesOnly,
     pub(crate) counts: Counts,

@@ -47,6 +47,16 @@ pub(crate) fn status_of(answer: &[u8]) -> u16 {
     status.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
+/// A body as it was before it was compressed, if it was.
+pub(crate) fn plain(head: &str, body: Vec<u8>) -> Vec<u8> {
+    if !head.contains("\r\nContent-Encoding: gzip\r\n") {
+        return body;
+    }
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+    plain
+}
+
 /// One request on a connection of its own.
 pub(crate) fn get(address: SocketAddr, target: &str) -> (u16, Vec<u8>) {
     let (status, _, body) =
@@ -139,13 +149,11 @@ impl Connection {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{length}{lines}\r\n");
         self.stream.write_all(head.as_bytes()).ok()?;
         self.stream.write_all(body).ok()?;
-        let end = loop {
-            if let Some(at) = self.input.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.more()?;
-        };
-        let head = String::from_utf8(self.input.drain(..end).collect()).unwrap();
+        let head = self.head()?;
+        if head.contains("\r\nTransfer-Encoding: chunked\r\n") {
+            let body = self.chunks()?;
+            return Some((status_of(head.as_bytes()), head, body));
+        }
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
         let length = length.map_or(0, |text| text.parse().unwrap());
         let length = if method == "HEAD" { 0 } else { length };
@@ -154,6 +162,53 @@ impl Connection {
         }
         let body = self.input.drain(..length).collect();
         Some((status_of(head.as_bytes()), head, body))
+    }
+
+    /// A body in chunks; `None` when it ends before its last chunk.
+    fn chunks(&mut self) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
+                return Some(body);
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+
+    /// The next chunk; the last one is empty.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let line = loop {
+            if let Some(at) = self.input.windows(2).position(|two| two == b"\r\n") {
+                break at;
+            }
+            self.more()?;
+        };
+        let text = String::from_utf8(self.input.drain(..line + 2).collect()).unwrap();
+        let length = usize::from_str_radix(text.trim_end(), 16).unwrap();
+        while self.input.len() < length + 2 {
+            self.more()?;
+        }
+        let chunk = self.input.drain(..length).collect();
+        assert_eq!(self.input.drain(..2).collect::<Vec<_>>(), b"\r\n");
+        Some(chunk)
+    }
+
+    /// Sends a request and reads the head of its answer.
+    pub(crate) fn begin(&mut self, target: &str, lines: &str) -> String {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+        self.stream.write_all(head.as_bytes()).unwrap();
+        self.head().unwrap()
+    }
+
+    fn head(&mut self) -> Option<String> {
+        let end = loop {
+            if let Some(at) = self.input.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.more()?;
+        };
+        Some(String::from_utf8(self.input.drain(..end).collect()).unwrap())
     }
 
     fn more(&mut self) -> Option<()> {

@@ -75,6 +75,18 @@ pub(crate) fn snapshot_counts(address: SocketAddr) -> Value {
     Events::open(address, "summary=1").next().data["counts"].clone()
 }
 
+/// Opens a stream; each call waits for its next heartbeat, which must come within two seconds.
+pub(crate) fn heartbeats(address: SocketAddr) -> impl FnMut() {
+    let mut events = Events::open(address, "summary=1");
+    events.next_of("heartbeat");
+    move || {
+        let before = std::time::Instant::now();
+        let beat = events.next_of("heartbeat");
+        assert!(beat.data["history"]["state"].is_string(), "{}", beat.data);
+        assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    }
+}
+
 fn start(hosts: usize) -> (Handle, Arc<ScriptedView>) {
     let view = ScriptedView::new(hosts, 900);
     let handle = http::start(config(), Arc::clone(&view) as _, Real::shared()).unwrap();
@@ -126,6 +138,10 @@ fn h06_an_event_comes_while_the_stream_goes_on() {
     assert!(event.data.get("rows").is_none());
     assert_eq!(event.data["frames"], json!(frames));
     assert!(event.id.split_once('-').unwrap().1.parse::<u64>().is_ok());
+    // It is told after the writing.
+    while view.pushed.lock().unwrap().len() < 2 {
+        pause(Duration::from_millis(5));
+    }
     let pushed = view.pushed.lock().unwrap().clone();
     let seqs: Vec<_> = pushed.iter().map(|(seq, _)| *seq).collect();
     assert_eq!(seqs, [7, 8], "analysis is told what was written");

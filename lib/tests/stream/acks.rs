@@ -218,6 +218,8 @@ fn session_records_pings_and_stages_come_in_time() {
     }
     clock.advance(Duration::from_secs(10));
     let nonce = peer.expect_ping();
+    // Else the next one would find its place in the queue taken.
+    bench.wait_for("session_records_published_total", 4);
     let status = Status { nonce, sampled_through: 77, ..Status::default() };
     peer.send(&FromClient::Status(status));
     bench.wait_for("statuses_in_total", 1);

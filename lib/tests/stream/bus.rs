@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use realtime_monitor::bus::{
-    Batch, Bus, BusError, Position, Publisher, Reader, Record, Topic, partition_of,
+    Batch, Bus, BusError, Position, Publisher, Reader, Receipt, Record, Topic, partition_of,
 };
 use realtime_monitor::wire::json::{self, FrameRecord, RecordDecoder, SessionRecord, StagesRecord};
 
@@ -174,13 +174,13 @@ impl Bus for Shared {
 }
 
 impl Publisher for ScriptedPublisher {
-    fn publish(
+    fn begin(
         &mut self,
         topic: Topic,
         partition: u32,
         records: &[Record],
-    ) -> Result<(), BusError> {
-        self.0.publish(topic, partition, records)
+    ) -> Result<Receipt, BusError> {
+        self.0.publish(topic, partition, records).map(|()| Receipt::durable())
     }
 }
 

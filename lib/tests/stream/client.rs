@@ -2,6 +2,7 @@
 //! between the two.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +47,19 @@ fn fast() -> Config {
 }
 
 fn start_client(bench: &Bench) -> client::Handle {
+    start_client_of(bench.address, Duration::from_millis(50))
+}
+
+/// The real client, host `web-1`, with a source that counts its readings.
+pub fn start_client_of(server: SocketAddr, interval_min: Duration) -> client::Handle {
     let config = client::Config {
-        server: bench.address.to_string(),
+        server: server.to_string(),
         host: "web-1".into(),
         root: PathBuf::from("/nothing"),
         labels: [("rack".to_owned(), "7".to_owned())].into(),
-        interval_min: Duration::from_millis(50),
+        interval_min,
         buffer_bytes: 1 << 20,
+        spool: None,
         sampled_log: None,
     };
     client::start(config, Box::new(Ticks(0)), Real::shared()).unwrap()

@@ -16,17 +16,42 @@ pub struct Answer {
 
 /// One GET on a connection of its own; an error in words when there is no whole answer.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
+    request(address, "GET", path)
+}
+
+/// The same with any method.
+pub fn request(address: SocketAddr, method: &str, path: &str) -> Result<Answer, String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(|error| format!("write: {error}"))?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(|error| format!("read: {error}"))?;
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or("no head")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or("no status")?;
-    Ok(Answer { status, head, body: bytes[end + 4..].to_vec() })
+    let body = &bytes[end + 4..];
+    let is_chunked = head.contains("Transfer-Encoding: chunked");
+    let body = if is_chunked { whole(body).ok_or("cut off")? } else { body.to_vec() };
+    Ok(Answer { status, head, body })
+}
+
+/// A body that came in chunks; `None` when the last one is missing.
+fn whole(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = chunks.windows(2).position(|window| window == b"\r\n")?;
+        let length = std::str::from_utf8(&chunks[..line]).ok()?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        let start = line + 2;
+        body.extend_from_slice(chunks.get(start..start + length)?);
+        chunks = chunks.get(start + length + 2..)?;
+    }
 }
 
 /// The JSON at a path; `None` when it cannot be had now.

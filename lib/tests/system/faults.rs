@@ -11,7 +11,7 @@ use realtime_monitor::base::clock::Real;
 use realtime_monitor::base::counter::CountSources;
 use realtime_monitor::base::quantity::parse_duration;
 use realtime_monitor::bus::embedded::EmbeddedBus;
-use realtime_monitor::bus::{Bus, BusError, Position, Publisher, Reader, Record, Topic};
+use realtime_monitor::bus::{Bus, BusError, Position, Publisher, Reader, Receipt, Record, Topic};
 use realtime_monitor::collector::{self, Context, Set};
 use realtime_monitor::{client, server};
 
@@ -57,12 +57,12 @@ impl Bus for FaultyBus {
 }
 
 impl Publisher for FaultyPublisher {
-    fn publish(
+    fn begin(
         &mut self,
         topic: Topic,
         partition: u32,
         records: &[Record],
-    ) -> Result<(), BusError> {
+    ) -> Result<Receipt, BusError> {
         let copies = |record: &Record| match self.fault {
             _ if !is_the_frame(record) => 1,
             Fault::None => 1,
@@ -73,7 +73,11 @@ impl Publisher for FaultyPublisher {
             .iter()
             .flat_map(|record| std::iter::repeat_n(record, copies(record)).cloned())
             .collect();
-        if stored.is_empty() { Ok(()) } else { self.inner.publish(topic, partition, &stored) }
+        self.inner.begin(topic, partition, &stored)
+    }
+
+    fn hurry(&mut self, topic: Topic, partition: u32) {
+        self.inner.hurry(topic, partition);
     }
 }
 
@@ -88,6 +92,7 @@ fn account(fault: Fault) -> (Ledger, Vec<SessionLedger>) {
     let inner = EmbeddedBus::new(4, clock.clone());
     let bus: Arc<dyn Bus> = Arc::new(FaultyBus { inner: inner.clone(), fault });
     let config = analysis::Config {
+        history: None,
         hosts_max: HOSTS_MAX,
         live_bytes_max: LIVE_BYTES_MAX,
         counts: CountSources(Vec::new()),
@@ -109,6 +114,7 @@ fn account(fault: Fault) -> (Ledger, Vec<SessionLedger>) {
         labels: Default::default(),
         interval_min: interval,
         buffer_bytes: 1 << 20,
+        spool: None,
         sampled_log: None,
     };
     let set = Set::new(&collector::select("default").unwrap(), Context::new("/"));

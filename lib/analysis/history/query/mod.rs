@@ -52,7 +52,7 @@ use wanted::Wanted;
 
 counters! {
     /// What was asked of the past.
-    pub struct QueryCounts {
+    pub(in crate::analysis) struct QueryCounts {
         queries: "history_queries_total", "Queries of the past.";
         refused: "history_queries_refused_total", "Queries that would have taken too much.";
         failed: "history_queries_failed_total", "Queries that failed for the store.", fault;

@@ -51,9 +51,11 @@ fn points_are_as_wide_as_the_tiers_allow() {
 fn points_are_never_more_than_asked_and_cover_the_range() {
     for seed in 1..=2_000_u64 {
         let mut dice = Dice::new(seed);
-        let ago_ms = 1 + dice.below([1_000, 900_000, DAY_MS, 91 * DAY_MS][dice.below(4) as usize]);
+        let ago = [1_000, 900_000, DAY_MS, 91 * DAY_MS][dice.below(4) as usize];
+        let ago_ms = 1 + dice.below(ago);
         let to_ms = dice.below(ago_ms);
-        let points = 1 + dice.below([1, 5, 1_000, 10_000][dice.below(4) as usize]) as usize;
+        let points_max = [1, 5, 1_000, 10_000][dice.below(4) as usize];
+        let points = 1 + dice.below(points_max) as usize;
         let plan = plan((ago_ms, to_ms), points);
         let words = format!("seed {seed}: {points} points, {plan:?}");
         let Grid { step_ms, from_ms, points: cells, grain_ms } = plan.grid;

@@ -22,7 +22,8 @@ fn world(seed: u64, hosts: u64) -> World {
     let mut world = World { now_ms: BASE_MS + MINUTES, tiers, ..World::default() };
     for host in 0..hosts {
         let start_ms = BASE_MS + dice.below(900_000);
-        let run = session(&mut dice, u128::from(host), start_ms, 100 + dice.below(200));
+        let seconds = 100 + dice.below(200);
+        let run = session(&mut dice, u128::from(host), start_ms, seconds);
         world.hosts.insert(HostName::from(format!("h{host}")), vec![run]);
     }
     world.build();

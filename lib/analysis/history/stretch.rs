@@ -1,0 +1,116 @@
+//! What a stretch of frames takes as one segment: the door through which the bench measures what
+//! nothing else outside the room has to do with.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::segment::{Column, Group, Reader, Segment, encode};
+use crate::metric::{Frame, SeriesKey, SessionId, Value};
+
+/// Frames of one session as a segment of the finest tier, and a catalogue of their series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stretch {
+    segment: Segment,
+    names: Vec<SeriesKey>,
+}
+
+impl Stretch {
+    /// Takes frames of one session, in their order, one a second at most; `None` without any.
+    #[must_use]
+    pub fn of(frames: &[Frame]) -> Option<Self> {
+        let session = frames.first()?.session;
+        let mut series: BTreeMap<&SeriesKey, (Vec<usize>, Vec<Value>)> = BTreeMap::new();
+        for (at, frame) in frames.iter().enumerate() {
+            for (key, value) in frame.samples.layout.iter().zip(&frame.samples.values) {
+                let (frames, values) = series.entry(key).or_default();
+                if frames.last() != Some(&at) {
+                    frames.push(at);
+                    values.push(*value);
+                }
+            }
+        }
+        let mut numbers: HashMap<Vec<usize>, usize> = HashMap::new();
+        let mut groups = Vec::new();
+        let mut columns = Vec::with_capacity(series.len());
+        for (key, (places, values)) in series {
+            let group = *numbers.entry(places).or_insert_with_key(|places| {
+                groups.push(group(frames, places));
+                groups.len() - 1
+            });
+            columns.push(Column { key: key.clone(), group, values });
+        }
+        let names = columns.iter().map(|column| column.key.clone()).collect();
+        Some(Self { segment: segment(session, groups, columns), names })
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.segment.columns.iter().map(|column| column.values.len()).sum()
+    }
+
+    /// The bytes of its segment.
+    ///
+    /// # Errors
+    /// When it has more frames or series than a segment may.
+    pub fn encode(&self) -> Result<Vec<u8>, String> {
+        let place = |key: &SeriesKey| self.names.binary_search(key).unwrap_or_default() as u32;
+        encode(&self.segment, &mut |key| place(key)).map_err(|error| error.to_string())
+    }
+
+    /// Reads such bytes of a stretch with the same series.
+    ///
+    /// # Errors
+    /// When they are no segment.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Self, String> {
+        let reader = Reader::open(bytes, &mut |id| self.names.get(id as usize).cloned());
+        let segment = reader.and_then(|reader| reader.all()).map_err(|error| error.to_string())?;
+        Ok(Self { segment, names: self.names.clone() })
+    }
+}
+
+fn group(frames: &[Frame], places: &[usize]) -> Group {
+    let all = |field: fn(&Frame) -> u64| places.iter().map(|at| field(&frames[*at])).collect();
+    Group {
+        seq: all(|frame| frame.seq),
+        time_ms: all(|frame| frame.time_ms),
+        elapsed_us: all(|frame| frame.elapsed_us),
+    }
+}
+
+fn segment(session: SessionId, groups: Vec<Group>, columns: Vec<Column>) -> Segment {
+    Segment { session, bucket_ms: 1_000, groups, columns, spans: Vec::new(), extremes: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Samples;
+
+    fn frame(seq: u64) -> Frame {
+        let key = |name| SeriesKey::plain(name);
+        let mut samples = vec![(key("b"), Value::Unsigned(seq)), (key("a"), Value::Float(0.5))];
+        samples.truncate(1 + seq as usize % 2);
+        let samples: Samples = samples.into_iter().collect();
+        Frame {
+            session: SessionId(7),
+            seq,
+            elapsed_us: seq * 1_000_000,
+            time_ms: 1_700_000_000_000 + seq * 1_000,
+            uncertainty_ms: 0,
+            host_time_ms: 0,
+            interval_ms: 1_000,
+            sent_ms: 0,
+            samples,
+        }
+    }
+
+    #[test]
+    fn frames_come_back_and_are_counted() {
+        assert!(Stretch::of(&[]).is_none());
+        let stretch = Stretch::of(&(1..=9).map(frame).collect::<Vec<_>>()).unwrap();
+        assert_eq!((stretch.samples(), stretch.segment.groups.len()), (9 + 5, 2));
+        let bytes = stretch.encode().unwrap();
+        assert_eq!(stretch.decode(&bytes), Ok(stretch.clone()));
+        assert!(stretch.decode(&bytes[1..]).is_err());
+    }
+}

@@ -1,0 +1,243 @@
+//! The seam to the file system: numbered segment files in one directory of one process.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What the spool needs of a directory. A test has one that forgets, fills up and fails.
+pub(super) trait Disk: fmt::Debug + Send {
+    /// The files there are, in any order.
+    fn numbers(&mut self) -> io::Result<Vec<u64>>;
+
+    /// Makes a file that is not there yet.
+    fn create(&mut self, number: u64) -> io::Result<()>;
+
+    /// Appends everything with one write, or fails; then any part of it may be there.
+    fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads at most what fits, from `offset` on; 0 at the end.
+    fn read(&mut self, number: u64, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Cuts a file to this length.
+    fn cut(&mut self, number: u64, len: u64) -> io::Result<()>;
+
+    /// Returns when the file's contents survive the loss of power.
+    fn sync(&mut self, number: u64) -> io::Result<()>;
+
+    /// Returns when the files that were made and removed survive it.
+    fn sync_names(&mut self) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&mut self, number: u64) -> io::Result<()>;
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug)]
+pub(in crate::client) enum SpoolError {
+    /// Another process has it.
+    Locked(PathBuf),
+    /// An operator has to act.
+    Unusable(PathBuf, io::Error),
+    /// The disk is full, read-only or broken now; that may pass.
+    Failing(PathBuf, io::Error),
+}
+
+impl fmt::Display for SpoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(dir) => write!(
+                f,
+                "the spool {} is in use by another process: each client needs a --spool of its own",
+                dir.display()
+            ),
+            Self::Unusable(dir, error) => write!(
+                f,
+                "cannot use the spool {}: {error}; expected a directory that this user may write",
+                dir.display()
+            ),
+            Self::Failing(dir, error) => write!(f, "the spool {}: {error}", dir.display()),
+        }
+    }
+}
+
+impl std::error::Error for SpoolError {}
+
+impl SpoolError {
+    fn of(dir: &Path, error: io::Error) -> Self {
+        let dir = dir.to_owned();
+        match error.kind() {
+            ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput => Self::Unusable(dir, error),
+            _ => Self::Failing(dir, error),
+        }
+    }
+}
+
+/// Files `0000000001.segment`, ... and `lock`, which is locked.
+#[derive(Debug)]
+pub(super) struct FileDisk {
+    dir: PathBuf,
+    _lock: File,
+    /// The file written last, and the one read last.
+    written: Option<(u64, File)>,
+    read: Option<(u64, File)>,
+}
+
+const ENDING: &str = ".segment";
+
+impl FileDisk {
+    /// Makes the directory, for this user alone, if it is not there, and locks it.
+    pub(super) fn open(dir: &Path) -> Result<Self, SpoolError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|error| SpoolError::of(dir, error))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(dir.join("lock")).map_err(|error| SpoolError::of(dir, error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: lock, written: None, read: None }),
+            Err(TryLockError::WouldBlock) => Err(SpoolError::Locked(dir.to_owned())),
+            Err(TryLockError::Error(error)) => Err(SpoolError::of(dir, error)),
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:010}{ENDING}"))
+    }
+
+    fn writable(&mut self, number: u64) -> io::Result<&mut File> {
+        if self.written.as_ref().is_none_or(|(open, _)| *open != number) {
+            let file = OpenOptions::new().append(true).open(self.path(number))?;
+            self.written = Some((number, file));
+        }
+        let (_, file) = self.written.as_mut().ok_or(ErrorKind::NotFound)?;
+        Ok(file)
+    }
+}
+
+impl Disk for FileDisk {
+    fn numbers(&mut self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(ENDING));
+            numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        }
+        Ok(numbers)
+    }
+
+    fn create(&mut self, number: u64) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create_new(true).mode(0o600).open(self.path(number))?;
+        self.written = Some((number, file));
+        Ok(())
+    }
+
+    fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        self.writable(number)?.write_all(bytes)
+    }
+
+    fn read(&mut self, number: u64, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read.as_ref().is_none_or(|(open, _)| *open != number) {
+            self.read = Some((number, File::open(self.path(number))?));
+        }
+        let (_, file) = self.read.as_ref().ok_or(ErrorKind::NotFound)?;
+        loop {
+            match file.read_at(buffer, offset) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn cut(&mut self, number: u64, len: u64) -> io::Result<()> {
+        self.writable(number)?.set_len(len)
+    }
+
+    fn sync(&mut self, number: u64) -> io::Result<()> {
+        self.writable(number)?.sync_data()
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+
+    fn remove(&mut self, number: u64) -> io::Result<()> {
+        // What is open would keep its room.
+        self.written.take_if(|(open, _)| *open == number);
+        self.read.take_if(|(open, _)| *open == number);
+        match fs::remove_file(self.path(number)) {
+            // Somebody was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn dir(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("spool-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        dir
+    }
+
+    #[test]
+    fn one_process_has_it_and_nobody_else_reads_it() {
+        let dir = dir("lock");
+        let first = FileDisk::open(&dir).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&dir), mode(&dir.join("lock"))), (0o700, 0o600));
+        let words = FileDisk::open(&dir).unwrap_err().to_string();
+        assert!(words.contains("in use by another process"), "{words}");
+        drop(first);
+        FileDisk::open(&dir).unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_an_operator_has_to_change_is_told_from_what_may_pass() {
+        let dir = dir("file");
+        fs::write(&dir, "a file").unwrap();
+        let error = FileDisk::open(&dir).unwrap_err();
+        assert!(matches!(error, SpoolError::Unusable(..)), "{error}");
+        let full = SpoolError::of(&dir, io::Error::from(ErrorKind::StorageFull));
+        let frozen = SpoolError::of(&dir, io::Error::from(ErrorKind::ReadOnlyFilesystem));
+        assert!(matches!((full, frozen), (SpoolError::Failing(..), SpoolError::Failing(..))));
+        fs::remove_file(&dir).unwrap();
+    }
+
+    #[test]
+    fn files_are_appended_to_read_cut_and_removed() {
+        let dir = dir("files");
+        let mut disk = FileDisk::open(&dir).unwrap();
+        disk.create(1).unwrap();
+        disk.append(1, b"abc").unwrap();
+        disk.create(2).unwrap();
+        disk.append(1, b"def").unwrap();
+        assert!(disk.create(1).is_err());
+        let mut buffer = [0; 8];
+        assert_eq!(disk.read(1, 2, &mut buffer).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"cdef");
+        disk.cut(1, 2).unwrap();
+        disk.append(1, b"x").unwrap();
+        assert_eq!(disk.read(1, 0, &mut buffer).unwrap(), 3);
+        assert_eq!(&buffer[..3], b"abx");
+        disk.sync(1).unwrap();
+        disk.sync_names().unwrap();
+        let mut numbers = disk.numbers().unwrap();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 2]);
+        disk.remove(1).unwrap();
+        assert!(disk.read(1, 0, &mut buffer).is_err());
+        assert_eq!(disk.numbers().unwrap(), [2]);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

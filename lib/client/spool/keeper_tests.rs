@@ -1,0 +1,326 @@
+//! Buffer and spool together against a plain model, with the faults that disks and people bring.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::base::clock::{Clock, Scripted, SharedClock};
+use crate::base::dice::Dice;
+use crate::client::buffer::{Buffer, Outgoing};
+use crate::client::spool::testing::MemDisk;
+use crate::client::testing::frame;
+use crate::metric::{Layout, SeqRange, SeriesKey};
+
+const START_US: u64 = 1_700_000_000_000_000;
+
+fn layout(len: usize) -> Layout {
+    (0..len).map(|n| SeriesKey::plain(&format!("series_{n}"))).collect()
+}
+
+fn ranges(list: &[SeqRange]) -> SeqRanges {
+    list.iter().copied().collect()
+}
+
+/// One run of a client, without its threads.
+struct Run {
+    shared: Arc<Shared>,
+    keeper: Keeper,
+    /// What a server settled on this stream, by session; none when there is no stream.
+    stream: Option<BTreeMap<SessionId, SeqRanges>>,
+}
+
+/// A machine, its disk, the server, and the truth about every frame.
+struct World {
+    disk: MemDisk,
+    clock: Arc<Scripted>,
+    bytes_max: u64,
+    buffer_bytes: u64,
+    layouts: Vec<Layout>,
+    runs: u128,
+    run: Run,
+    /// Every frame, and when it was first seen on disk.
+    sampled: BTreeMap<(SessionId, u64), Option<Duration>>,
+    received: BTreeSet<(SessionId, u64)>,
+    declared: BTreeSet<(SessionId, u64)>,
+    /// May be lost without a word: they were in memory alone, or not yet synced.
+    excused: BTreeSet<(SessionId, u64)>,
+    doubled: u64,
+}
+
+impl World {
+    fn new(bytes_max: u64, buffer_bytes: u64) -> Self {
+        let (disk, clock) = (MemDisk::default(), Scripted::new(START_US));
+        clock.advance(Duration::from_secs(3_600));
+        let run = Self::start(&disk, &clock, bytes_max, buffer_bytes, 1);
+        let layouts = [3, 12, 40].map(layout).to_vec();
+        Self {
+            disk,
+            clock,
+            bytes_max,
+            buffer_bytes,
+            layouts,
+            runs: 1,
+            run,
+            sampled: BTreeMap::new(),
+            received: BTreeSet::new(),
+            declared: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            doubled: 0,
+        }
+    }
+
+    fn start(
+        disk: &MemDisk,
+        clock: &Arc<Scripted>,
+        bytes_max: u64,
+        buffer_bytes: u64,
+        number: u128,
+    ) -> Run {
+        let session = SessionId(number);
+        let clock: SharedClock = Arc::<Scripted>::clone(clock);
+        let buffer = Buffer::new(session, buffer_bytes, 300);
+        let shared = Arc::new(Shared::new(session, clock, buffer));
+        let config = SpoolConfig { dir: "/test".into(), bytes_max };
+        let disk = disk.clone();
+        let opener = move || -> Result<Box<dyn Disk>, SpoolError> { Ok(Box::new(disk.clone())) };
+        let mut keeper = Keeper::with(Arc::clone(&shared), config, Box::new(opener)).unwrap();
+        keeper.turn();
+        Run { shared, keeper, stream: None }
+    }
+
+    fn session(&self) -> SessionId {
+        self.run.shared.session
+    }
+
+    fn sample(&mut self, frames: u64, layout: usize) {
+        for _ in 0..frames {
+            let session = self.session();
+            let mut buffer = self.run.shared.buffer();
+            let seq = buffer.account().sampled + 1;
+            buffer.push(frame(session, seq, &self.layouts[layout]));
+            self.sampled.insert((session, seq), None);
+        }
+    }
+
+    fn turn(&mut self) {
+        self.run.keeper.turn();
+        let (now, session) = (self.clock.monotonic(), self.session());
+        let alone = self.run.shared.buffer().in_memory_alone();
+        let own = self.sampled.range_mut((session, 0)..=(session, u64::MAX));
+        for ((_, seq), written) in own {
+            if !alone.contains(*seq) {
+                written.get_or_insert(now);
+            }
+        }
+        assert!(self.disk.bytes() <= self.bytes_max, "{} bytes on disk", self.disk.bytes());
+    }
+
+    /// Time passes; the keeper wakes when it wants to.
+    fn pass(&mut self, by: Duration) {
+        self.clock.advance(by);
+        let keeper = &self.run.keeper;
+        let wake_at = [keeper.retry_at, keeper.reread_at, keeper.sync_at];
+        if wake_at.into_iter().flatten().any(|at| at <= self.clock.monotonic()) {
+            self.turn();
+        }
+    }
+
+    fn connect(&mut self) {
+        let mut buffer = self.run.shared.buffer();
+        let first = buffer.first_seq();
+        let mut stream = BTreeMap::from([(self.run.shared.session, ranges(&[(1, first - 1)]))]);
+        for (session, (first, last)) in buffer.announce() {
+            assert!(1 <= first && first <= last, "{session}: {first} to {last}");
+            stream.insert(session, ranges(&[(1, first - 1)]));
+        }
+        buffer.start_stream();
+        self.run.stream = Some(stream);
+    }
+
+    /// One message to the server; false when there is none.
+    fn send(&mut self) -> bool {
+        let Some(stream) = &mut self.run.stream else { return false };
+        let now_us = crate::client::shared::micros(self.clock.monotonic());
+        let outgoing = self.run.shared.buffer().next(now_us);
+        let (session, range) = match outgoing {
+            None => return false,
+            Some(Outgoing::Frame { frame, .. }) => {
+                let (session, seq) = (frame.session, frame.seq);
+                assert!(self.sampled.contains_key(&(session, seq)), "{session} {seq}: invented");
+                let layout = frame.samples.layout.clone();
+                let mut expected = crate::client::testing::frame(session, seq, &layout);
+                expected.sent_ms = frame.sent_ms;
+                assert_eq!(*frame, expected, "another frame than was sampled");
+                assert!(self.layouts.iter().any(|known| **known == *layout));
+                self.doubled += u64::from(!self.received.insert((session, seq)));
+                (session, (seq, seq))
+            }
+            Some(Outgoing::Dropped(gone)) => {
+                let numbers = gone.range.0..=gone.range.1;
+                self.declared.extend(numbers.map(|seq| (gone.session, seq)));
+                (gone.session, gone.range)
+            }
+        };
+        let settled = stream.get_mut(&session).expect("only what Hello named is sent");
+        settled.insert_range(range);
+        true
+    }
+
+    /// An ack of what the server has of one session, or of a part of it.
+    fn acknowledge(&mut self, at: u64, part: Option<SeqRange>) {
+        let Some(stream) = &self.run.stream else { return };
+        let Some((session, settled)) = stream.iter().nth(at as usize % stream.len()) else {
+            return;
+        };
+        let through = settled.as_slice().first().filter(|range| range.0 <= 1);
+        let through = through.map_or(0, |range| range.1);
+        let (through, list) = match part {
+            None => (through, settled.as_slice().to_vec()),
+            Some(part) => (0, settled.within(part).collect()),
+        };
+        let mut buffer = self.run.shared.buffer();
+        if *session == self.run.shared.session {
+            assert!(!buffer.acknowledge(through, &list, 0).beyond);
+        } else if let Some(acked) = buffer.acknowledge_earlier(*session, through, &list) {
+            assert!(!acked.beyond);
+        }
+    }
+
+    /// kill -9, or the loss of power; then the next run.
+    fn restart(&mut self, power: Option<&mut Dice>) {
+        let session = self.session();
+        let alone = self.run.shared.buffer().in_memory_alone();
+        let numbers = alone.as_slice().iter().flat_map(|range| range.0..=range.1);
+        self.excused.extend(numbers.map(|seq| (session, seq)));
+        if self.run.shared.buffer().writes() == Some(Writes::Failing) {
+            // Nor could the word of what memory had no room for be written down.
+            let gone = self.run.shared.buffer().take_state(session).unwrap().gone;
+            let numbers = gone.into_iter().flat_map(|(range, _)| range.0..=range.1);
+            self.excused.extend(numbers.map(|seq| (session, seq)));
+        }
+        if let Some(dice) = power {
+            // What was written longer ago than this was synced; two seconds for the test's steps.
+            let since = self.clock.monotonic().saturating_sub(SYNC_INTERVAL + 2 * TICK_MAX);
+            let late = |written: &Option<Duration>| written.is_none_or(|at| at > since);
+            let late = self.sampled.iter().filter(|(_, written)| late(written));
+            self.excused.extend(late.map(|(frame, _)| *frame));
+            self.disk.image().lose_power(dice);
+        }
+        self.next_run();
+    }
+
+    fn stop(&mut self) {
+        self.run.keeper.last_turn();
+        let alone = self.run.shared.buffer().in_memory_alone();
+        assert!(alone.is_empty() || self.run.shared.buffer().writes() == Some(Writes::Failing));
+        self.restart(None);
+    }
+
+    fn next_run(&mut self) {
+        self.runs += 1;
+        let (disk, clock) = (&self.disk, &self.clock);
+        self.run = Self::start(disk, clock, self.bytes_max, self.buffer_bytes, self.runs);
+    }
+
+    fn check(&self) {
+        let buffer = self.run.shared.buffer();
+        let account = buffer.account();
+        assert_eq!(account.sampled, account.acked + account.waiting + account.dropped);
+        assert!(account.bytes <= self.buffer_bytes, "{account:?}");
+    }
+
+    /// A server that takes and acknowledges everything ends up knowing all there is.
+    fn settle(&mut self) {
+        {
+            let mut image = self.disk.image();
+            (image.room, image.is_frozen, image.is_unreadable) = (None, false, false);
+        }
+        for _ in 0..10_000 {
+            self.pass(RETRY_INTERVAL);
+            self.turn();
+            if self.run.stream.is_none() || self.run.shared.buffer().is_hello_outdated() {
+                self.connect();
+            }
+            while self.send() {}
+            for at in 0..self.run.stream.as_ref().map_or(0, BTreeMap::len) as u64 {
+                self.acknowledge(at, None);
+            }
+            let buffer = self.run.shared.buffer();
+            if buffer.is_settled() && buffer.earlier_waiting() == 0 && !buffer.needs_any() {
+                return;
+            }
+        }
+        panic!("never settled: {:?}", self.run.shared.buffer().account());
+    }
+
+    /// Every frame ever sampled is with the server, declared, or excused.
+    fn check_nothing_lost(&self) {
+        for frame in self.sampled.keys() {
+            let is_known = self.received.contains(frame) || self.declared.contains(frame);
+            assert!(is_known || self.excused.contains(frame), "{frame:?} is lost");
+        }
+    }
+}
+
+/// Longest step of time in the property test.
+const TICK_MAX: Duration = Duration::from_secs(1);
+
+fn one_turn(world: &mut World, dice: &mut Dice, is_rough: bool) {
+    match dice.below(if is_rough { 26 } else { 20 }) {
+        0..=5 => world.sample(1 + dice.below(12), dice.below(3) as usize),
+        6..=8 => world.turn(),
+        9..=12 => (0..dice.below(40)).for_each(|_| {
+            world.send();
+        }),
+        13..=14 => world.acknowledge(dice.next() >> 8, None),
+        15 => {
+            let first = 1 + dice.below(400);
+            world.acknowledge(dice.next() >> 8, Some((first, first + dice.below(60))));
+        }
+        16 => world.connect(),
+        17 => world.run.stream = None,
+        18..=19 => world.pass(Duration::from_millis(dice.below(1_000))),
+        20 => world.disk.image().room = Some(dice.below(3_000) as usize),
+        21 => world.disk.image().is_frozen = dice.one_in(2),
+        22 => {
+            let mut image = world.disk.image();
+            (image.room, image.is_frozen) = (None, false);
+        }
+        23 => world.disk.image().is_unreadable = dice.one_in(3),
+        24 if world.runs > 30 || dice.one_in(3) => {}
+        24 => {
+            world.disk.image().is_unreadable = false;
+            let is_frozen = world.disk.image().is_frozen;
+            match dice.below(3) {
+                0 => world.stop(),
+                1 if !is_frozen => world.restart(Some(dice)),
+                _ => world.restart(None),
+            }
+        }
+        _ => world.pass(TICK_MAX),
+    }
+}
+
+#[test]
+fn every_frame_is_acknowledged_waiting_or_declared() {
+    for seed in 1..=150 {
+        let mut dice = Dice::new(seed);
+        eprintln_seed(seed);
+        let mut world =
+            World::new(128 * 1024 + dice.below(256 * 1024), 20_000 + dice.below(90_000));
+        let is_rough = !seed.is_multiple_of(3);
+        for _ in 0..700 {
+            one_turn(&mut world, &mut dice, is_rough);
+            world.check();
+        }
+        world.settle();
+        world.check_nothing_lost();
+        world.run.keeper.last_turn();
+        assert_eq!(world.disk.bytes(), 0, "seed {seed}: {:?}", world.disk);
+    }
+}
+
+/// The harness shows it with a test that fails.
+#[allow(clippy::print_stderr, reason = "a test that fails says with which seed")]
+fn eprintln_seed(seed: u64) {
+    eprintln!("seed {seed}");
+}

@@ -1,0 +1,156 @@
+//! A disk for tests: it fills up, freezes, forgets what was not synced, and tears what it keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::disk::Disk;
+use crate::base::dice::Dice;
+
+/// What outlives a process.
+#[derive(Debug, Default)]
+pub(super) struct Image {
+    /// As the kernel has it.
+    pub(super) files: BTreeMap<u64, Vec<u8>>,
+    /// As the platter has it, for files that were synced.
+    synced: BTreeMap<u64, Vec<u8>>,
+    /// Names on the platter.
+    names: BTreeSet<u64>,
+    /// Bytes that may still be appended.
+    pub(super) room: Option<usize>,
+    pub(super) is_frozen: bool,
+    pub(super) is_unreadable: bool,
+    pub(super) is_unsyncable: bool,
+    pub(super) appends: u64,
+}
+
+/// One process's hands on it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MemDisk(Arc<Mutex<Image>>);
+
+impl MemDisk {
+    pub(super) fn image(&self) -> MutexGuard<'_, Image> {
+        self.0.lock().unwrap()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.image().files.values().map(|file| file.len() as u64).sum()
+    }
+}
+
+impl Image {
+    /// The machine loses power: of what was not synced anything may be left.
+    pub(super) fn lose_power(&mut self, dice: &mut Dice) {
+        let mut left = BTreeMap::new();
+        for (number, kept) in &self.synced {
+            let (is_named, is_there) =
+                (self.names.contains(number), self.files.contains_key(number));
+            // Made or removed without the directory being synced: one or the other.
+            if is_named && is_there || is_named != is_there && dice.one_in(2) {
+                left.insert(*number, kept.clone());
+            }
+        }
+        for (number, file) in &self.files {
+            if !self.names.contains(number) && dice.one_in(2) {
+                left.remove(number);
+                continue;
+            }
+            let kept = left.entry(*number).or_default();
+            if file.len() > kept.len() {
+                let more = dice.below((file.len() - kept.len()) as u64 + 1) as usize;
+                let from = kept.len();
+                kept.extend_from_slice(&file[from..from + more]);
+                if more > 0 && dice.one_in(2) {
+                    // Its length reached the disk, its last block did not.
+                    let hole = from + dice.below(more as u64) as usize;
+                    kept[hole..].fill(if dice.one_in(2) { 0 } else { 0xA5 });
+                }
+            }
+        }
+        self.names = left.keys().copied().collect();
+        (self.files, self.synced) = (left.clone(), left);
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        if self.is_frozen { Err(ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+    }
+}
+
+impl Disk for MemDisk {
+    fn numbers(&mut self) -> io::Result<Vec<u64>> {
+        Ok(self.image().files.keys().copied().collect())
+    }
+
+    fn create(&mut self, number: u64) -> io::Result<()> {
+        let mut image = self.image();
+        image.may_write()?;
+        if image.room == Some(0) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        match image.files.insert(number, Vec::new()) {
+            None => Ok(()),
+            Some(_) => Err(ErrorKind::AlreadyExists.into()),
+        }
+    }
+
+    fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut image = self.image();
+        image.may_write()?;
+        let fits = image.room.map_or(bytes.len(), |room| room.min(bytes.len()));
+        image.room = image.room.map(|room| room - fits);
+        image.appends += 1;
+        let file = image.files.get_mut(&number).ok_or(ErrorKind::NotFound)?;
+        file.extend_from_slice(&bytes[..fits]);
+        if fits < bytes.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn read(&mut self, number: u64, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let image = self.image();
+        if image.is_unreadable {
+            return Err(io::Error::other("scripted by the test"));
+        }
+        let file = image.files.get(&number).ok_or(ErrorKind::NotFound)?;
+        let rest = file.get(offset as usize..).unwrap_or_default();
+        // Less than was asked for, as reads may.
+        let len = rest.len().min(buffer.len()).min(5_000);
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn cut(&mut self, number: u64, len: u64) -> io::Result<()> {
+        let mut image = self.image();
+        image.may_write()?;
+        let file = image.files.get_mut(&number).ok_or(ErrorKind::NotFound)?;
+        let cut = file.len().saturating_sub(len as usize);
+        file.truncate(len as usize);
+        image.room = image.room.map(|room| room + cut);
+        Ok(())
+    }
+
+    fn sync(&mut self, number: u64) -> io::Result<()> {
+        let mut image = self.image();
+        if image.is_unsyncable {
+            return Err(io::Error::other("scripted by the test"));
+        }
+        let file = image.files.get(&number).ok_or(ErrorKind::NotFound)?.clone();
+        image.synced.insert(number, file);
+        Ok(())
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        let mut image = self.image();
+        let names = image.files.keys().copied().collect();
+        let image = &mut *image;
+        image.names = names;
+        image.synced.retain(|number, _| image.files.contains_key(number));
+        Ok(())
+    }
+
+    fn remove(&mut self, number: u64) -> io::Result<()> {
+        let mut image = self.image();
+        image.may_write()?;
+        let file = image.files.remove(&number).unwrap_or_default();
+        image.room = image.room.map(|room| room + file.len());
+        Ok(())
+    }
+}
