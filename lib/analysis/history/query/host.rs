@@ -10,7 +10,7 @@ use super::past::Past;
 use super::plan::{Grid, Plan, Span};
 use super::session::Session;
 use super::wanted::Wanted;
-use crate::analysis::history::segment::{Extremes, Segment};
+use crate::analysis::history::segment::{Extremes, Group, Segment};
 use crate::analysis::live::Row;
 use crate::analysis::rate::KeyPool;
 use crate::analysis::view::QueryError;
@@ -112,6 +112,9 @@ impl<'a> HostRead<'a> {
         for of_session in segments.chunk_by(|one, other| one.session == other.session) {
             let mut covers = Vec::new();
             for (place, segment) in of_session.iter().enumerate() {
+                if is_doubled(of_session, place) {
+                    continue;
+                }
                 for extremes in &segment.extremes {
                     self.series.add_extremes((segment, place), extremes, span, &mut covers)?;
                 }
@@ -178,6 +181,35 @@ fn session_of<'s>(
         }
     }
     sessions.entry(id).or_insert_with(|| Session::new(question.pool.clone()))
+}
+
+/// Whether all frames of a segment are in another one, found where it moved on to meanwhile: its
+/// extremes must not count twice.
+fn is_doubled(segments: &[Segment], place: usize) -> bool {
+    let one = &segments[place];
+    let keys = |group: &Group, at: usize| (group.elapsed_us[at], group.seq[at]);
+    let ends = |group: &Group| {
+        let last = group.seq.len().checked_sub(1)?;
+        Some([keys(group, 0), keys(group, last)])
+    };
+    let has = |other: &Segment, key: (u64, u64)| {
+        let inside = |group: &Group| {
+            let at = group.elapsed_us.partition_point(|elapsed_us| *elapsed_us < key.0);
+            let same = group.elapsed_us[at..].iter().take_while(|elapsed_us| **elapsed_us == key.0);
+            (at..at + same.count()).any(|at| group.seq[at] == key.1)
+        };
+        other.groups.iter().any(inside)
+    };
+    let within = |one: &Segment, other: &Segment| {
+        let mut ends = one.groups.iter().filter_map(ends).flatten();
+        ends.all(|key| has(other, key))
+    };
+    let elsewhere = |(at, other): (usize, &Segment)| {
+        // Of two that are the same the first one counts.
+        at != place && within(one, other) && (at < place || !within(other, one))
+    };
+    let can_be = !one.extremes.is_empty() && !one.groups.is_empty();
+    can_be && segments.iter().enumerate().any(elsewhere)
 }
 
 fn has_frame(segment: &Segment, times_ms: &Range<u64>) -> bool {
