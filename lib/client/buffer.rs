@@ -28,9 +28,9 @@ pub const BUFFER_BYTES_DEFAULT: u64 = 4 << 20;
 /// Least that `--buffer` may be: four of the largest frames (2,000 samples x 16 bytes each).
 pub const BUFFER_BYTES_MIN: u64 = 4 * 2_000 * 16;
 
-/// Backlog frames in flight: two acks' worth (a server acknowledges every 32 frames at the
-/// latest), so that one is on its way while the next is being earned.
-const BACKLOG_IN_FLIGHT_MAX: usize = 64;
+/// Backlog takes at most this part of the window, so that live frames always find room in the rest.
+/// Acks may be as late as a server's history commits, 5 s: of 600 frames that is 60 a second.
+const BACKLOG_PART: usize = 2;
 
 /// What an allocation costs beside its contents (two words of `malloc`).
 const ALLOC_BYTES: usize = 16;
@@ -219,7 +219,7 @@ impl Buffer {
             self.next_live = seq + 1;
             return self.send(seq, Place::Live, now_us);
         }
-        if self.backlog_in_flight >= BACKLOG_IN_FLIGHT_MAX {
+        if self.backlog_in_flight >= (self.window / BACKLOG_PART).max(1) {
             return None;
         }
         if let Some(frame) = self.next_recalled() {

@@ -32,7 +32,6 @@ use super::start::StartError;
 use super::uplink_setup::Setup;
 use crate::base::stop::Stop;
 use crate::base::thread::contain;
-use crate::metric::SeqRange;
 use crate::wire::frame::FrameEncoder;
 use crate::wire::message::FromClient;
 use crate::wire::stream::{COMMAND_STREAM, decode_to_client, encode_from_client};

@@ -73,6 +73,8 @@ struct Answer {
     /// Answers that are ready: of an aggregate, at the end.
     ready: std::vec::IntoIter<HostAnswer>,
     work: Work,
+    /// Nothing comes after an error.
+    is_over: bool,
 }
 
 /// Begins to answer.
@@ -115,6 +117,7 @@ fn begin(
         hosts: hosts.into_iter(),
         ready: Vec::new().into_iter(),
         work: Work::default(),
+        is_over: false,
     })
 }
 
@@ -247,15 +250,16 @@ impl Iterator for Answer {
     type Item = Result<HostAnswer, QueryError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
         let before = self.work.samples;
         let advanced = self.advance();
         self.counts.samples.add(self.work.samples - before);
         match advanced {
             Ok(answer) => answer.map(Ok),
             Err(error) => {
-                // Nothing comes after an error.
-                self.hosts = Vec::new().into_iter();
-                self.ready = Vec::new().into_iter();
+                self.is_over = true;
                 Some(Err(note(&self.counts, error)))
             }
         }

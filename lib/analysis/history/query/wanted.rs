@@ -55,7 +55,8 @@ impl Wanted {
         let name = key.name();
         let known = self.needed.borrow().get(name).copied();
         let by_name = known.unwrap_or_else(|| {
-            let found = self.is_needed(key, |_| true);
+            // Without its labels: some modes of a CPU are needed and others are not.
+            let found = self.is_needed(&SeriesKey::plain(name), |_| true);
             let mut needed = self.needed.borrow_mut();
             if needed.len() < NAMES_MAX {
                 needed.insert(name.to_owned(), found);

@@ -103,28 +103,6 @@ fn aggregates_are_made_of_the_hosts_at_each_point() {
 }
 
 #[test]
-fn a_host_that_is_sampled_seldom_does_not_make_a_sum_flicker() {
-    let mut world = world(3, 2);
-    // The second, seldom: one frame in five.
-    let run = &mut world.hosts.get_mut("h1").unwrap()[0];
-    let start_ms = BASE_MS + 1_000;
-    *run = session(&mut Dice::new(1), 1, start_ms, 600);
-    run.rows.retain(|row| row.seq % 5 == 1);
-    run.chunks.truncate(run.rows.len());
-    world.hosts.get_mut("h0").unwrap()[0] = session(&mut Dice::new(2), 0, start_ms, 600);
-    world.build();
-    let mut spec = spec(&["load1"], BASE_MS, BASE_MS + 600_000, 301);
-    spec.aggregate = Some(Aggregate::Sum);
-    let world = Arc::new(world);
-    let sum = ask(&world, &spec).unwrap().remove(0).series.remove(0);
-    spec.aggregate = Some(Aggregate::Max);
-    let max = ask(&world, &spec).unwrap().remove(0).series.remove(0);
-    assert_eq!((sum.interval_ms, sum.hosts), (2_000, 2));
-    let alone = sum.points.iter().zip(&max.points).filter(|(sum, max)| sum.mean == max.mean);
-    assert!(alone.count() * 10 < sum.points.len(), "the second host came and went");
-}
-
-#[test]
 fn the_first_few_are_those_with_the_largest_means() {
     let world = Arc::new(world(2, 9));
     let mut wide = question(1);
