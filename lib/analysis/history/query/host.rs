@@ -100,8 +100,12 @@ impl<'a> HostRead<'a> {
         let ask =
             |span: &Span| past.segments(host, span.bucket_ms, span.from_ms, span.to_ms, wanted);
         let mut segments = ask(&span)?;
+        // Empty where the host itself is younger than the range.
         let before_range = span.from_ms..plan.from_ms;
-        if is_first && !segments.iter().any(|segment| has_frame(segment, &before_range)) {
+        let is_silent = |segments: &[Segment]| {
+            !segments.iter().any(|segment| has_frame(segment, &before_range))
+        };
+        if is_first && !before_range.is_empty() && is_silent(&segments) {
             // The first rates reach back to before a silence.
             work.add_samples(segments.iter().map(readings).sum())?;
             span.from_ms = span.from_ms.saturating_sub(span.back_ms);
