@@ -15,6 +15,9 @@ const HOLES: usize = 100;
 /// A spacing may be over a multiple of the resolution by a tenth of it: clocks tremble.
 const TREMBLE_DEN: u64 = 10;
 
+/// Fewer than this many cells gained are a session's beginning or end, and no trembling.
+const TREMBLES_MIN: usize = 3;
+
 /// Native spacings this near to a multiple of ten milliseconds are meant to be that.
 const NATIVE_TREMBLE_MS: u64 = 2;
 
@@ -120,17 +123,19 @@ impl Fold {
         if spacing_ms > interval_ms && grid.points > 1 && has_holes(singles(), interval_ms) {
             interval_ms = round(spacing_ms, grid.grain_ms).max(interval_ms);
         }
+        // About one value in each: where their times tremble over the edges, the nearest edge is
+        // where they belong.
+        let about_one = 20 * spacing_ms.abs_diff(interval_ms) <= interval_ms;
+        let singles_only = self.singles == self.few.len();
+        let shift = singles_only && about_one && trembles(&self.few, interval_ms);
+        let shift_ms = if shift { interval_ms / 2 } else { 0 };
         let mut cells: Vec<(u64, Cell)> = Vec::new();
         let place = |item: &Item| match grid.points {
             1 => grid.from_ms,
-            _ => floor(item.time_ms, interval_ms),
+            _ => floor(item.time_ms + shift_ms, interval_ms),
         };
-        let mut places: Vec<u64> = self.few.iter().map(place).collect();
-        // About one value in each: what trembles over an edge goes back to where it is missing.
-        if self.singles == self.few.len() && 20 * spacing_ms.abs_diff(interval_ms) <= interval_ms {
-            steady(&self.few, &mut places, interval_ms);
-        }
-        for (item, place) in self.few.iter().zip(places) {
+        for item in &self.few {
+            let place = place(item);
             if cells.last().is_none_or(|last| last.0 != place) {
                 cells.push((place, EMPTY));
             }
@@ -168,14 +173,14 @@ fn points(cells: impl Iterator<Item = (u64, Cell)>, interval_ms: u64) -> Vec<Que
     points
 }
 
-/// The median of the times from one value to the next; 0 for fewer than two.
+/// The (lower) median of the times from one value to the next; 0 for fewer than two.
 fn median_spacing(times_ms: impl Iterator<Item = u64> + Clone) -> u64 {
     let next = times_ms.clone().skip(1);
     let mut spacings: Vec<u64> = times_ms.zip(next).map(|(time, next)| next - time).collect();
     if spacings.is_empty() {
         return 0;
     }
-    let middle = spacings.len() / 2;
+    let middle = (spacings.len() - 1) / 2;
     *spacings.select_nth_unstable(middle).1
 }
 
@@ -200,22 +205,13 @@ fn has_holes(times_ms: impl Iterator<Item = u64> + Clone, width_ms: u64) -> bool
     holes * HOLES > all
 }
 
-/// A value just beside the edge of a cell, in which it is the second of two that are about a
-/// cell apart, where the cell behind that edge has none: it belongs there, its time trembled.
-fn steady(items: &[Item], places: &mut [u64], width_ms: u64) {
-    let near_ms = width_ms / 4;
-    let apart = |at: usize| items[at + 1].time_ms - items[at].time_ms > width_ms / 2;
-    for at in 0..items.len() {
-        let place = places[at];
-        let before = at.checked_sub(1).map(|before| places[before]);
-        let after = places.get(at + 1).copied();
-        let into_ms = items[at].time_ms - floor(items[at].time_ms, width_ms);
-        let late = before == Some(place) && apart(at - 1) && width_ms - into_ms <= near_ms;
-        let early = after == Some(place) && apart(at) && into_ms <= near_ms;
-        if late && after.is_none_or(|after| after > place + width_ms) {
-            places[at] = place + width_ms;
-        } else if early && place >= width_ms && before.is_none_or(|b| b + width_ms < place) {
-            places[at] = place - width_ms;
-        }
-    }
+/// Whether clearly more cells have a value when each goes to the nearest edge than when each goes
+/// to the edge before it.
+fn trembles(items: &[Item], width_ms: u64) -> bool {
+    let cells = |shift_ms: u64| {
+        let place = |item: &Item| (item.time_ms + shift_ms) / width_ms;
+        1 + items.windows(2).filter(|pair| place(&pair[0]) != place(&pair[1])).count()
+    };
+    let (nearest, before) = (cells(width_ms / 2), cells(0));
+    nearest >= before + TREMBLES_MIN && nearest * HOLES > before * (HOLES + 1)
 }

@@ -10,11 +10,15 @@ use super::past::Past;
 use super::plan::{Grid, Plan, Span};
 use super::session::Session;
 use super::wanted::Wanted;
-use crate::analysis::history::segment::{Extremes, Segment};
+use crate::analysis::history::segment::{Extremes, Group, Segment};
 use crate::analysis::live::Row;
 use crate::analysis::rate::KeyPool;
 use crate::analysis::view::QueryError;
 use crate::metric::{HostName, SeriesKey, SessionId};
+
+/// Sessions of one host that are followed at once, some 10 KB each; of more, the one that ended
+/// first goes. It is missed only if it comes back.
+const SESSIONS_MAX: usize = 256;
 
 /// What every host of a query needs.
 pub(super) struct Question<'a> {
@@ -30,6 +34,8 @@ pub(super) struct Question<'a> {
 pub(super) struct HostRead<'a> {
     question: &'a Question<'a>,
     sessions: HashMap<SessionId, Session>,
+    /// Time and number of the first frame of each.
+    firsts: HashMap<SessionId, (u64, u64)>,
     pub(super) series: Series<'a>,
 }
 
@@ -61,7 +67,7 @@ impl<'a> HostRead<'a> {
         let Question { plan, fixed, wanted, .. } = *question;
         let (places, folds) = (HashMap::new(), Vec::new());
         let series = Series { plan, fixed, wanted, places, folds, points: 0 };
-        Self { question, sessions: HashMap::new(), series }
+        Self { question, sessions: HashMap::new(), firsts: HashMap::new(), series }
     }
 
     /// Reads everything of the host that the plan asks for.
@@ -94,8 +100,12 @@ impl<'a> HostRead<'a> {
         let ask =
             |span: &Span| past.segments(host, span.bucket_ms, span.from_ms, span.to_ms, wanted);
         let mut segments = ask(&span)?;
+        // Empty where the host itself is younger than the range.
         let before_range = span.from_ms..plan.from_ms;
-        if is_first && !segments.iter().any(|segment| has_frame(segment, &before_range)) {
+        let is_silent = |segments: &[Segment]| {
+            !segments.iter().any(|segment| has_frame(segment, &before_range))
+        };
+        if is_first && !before_range.is_empty() && is_silent(&segments) {
             // The first rates reach back to before a silence.
             work.add_samples(segments.iter().map(readings).sum())?;
             span.from_ms = span.from_ms.saturating_sub(span.back_ms);
@@ -106,32 +116,44 @@ impl<'a> HostRead<'a> {
         for of_session in segments.chunk_by(|one, other| one.session == other.session) {
             let mut covers = Vec::new();
             for (place, segment) in of_session.iter().enumerate() {
+                if is_doubled(of_session, place) {
+                    continue;
+                }
                 for extremes in &segment.extremes {
                     self.series.add_extremes((segment, place), extremes, span, &mut covers)?;
                 }
             }
-            let session = session_of(&mut self.sessions, of_session[0].session, self.question);
+            let id = of_session[0].session;
+            let session = session_of(&mut self.sessions, id, self.question);
             session.read_segments(of_session, span, &mut covers, &mut self.series)?;
+            self.note_first(id);
         }
         Ok(())
     }
 
     fn read_live(
         &mut self,
-        session: SessionId,
+        id: SessionId,
         rows: &[Row],
         work: &mut Work,
     ) -> Result<(), QueryError> {
         work.add_samples(rows.iter().map(|row| row.samples.len() as u64).sum())?;
-        let session = session_of(&mut self.sessions, session, self.question);
-        session.read_rows(rows, &mut self.series)
+        let session = session_of(&mut self.sessions, id, self.question);
+        session.read_rows(rows, &mut self.series)?;
+        self.note_first(id);
+        Ok(())
+    }
+
+    fn note_first(&mut self, id: SessionId) {
+        if let Some(first) = self.sessions.get(&id).and_then(|session| session.first) {
+            self.firsts.entry(id).or_insert(first);
+        }
     }
 
     /// Times inside the range at which a session begins.
     pub(super) fn session_starts_ms(&self) -> Vec<u64> {
         let plan = self.question.plan;
-        let mut firsts: Vec<(u64, u64)> =
-            self.sessions.values().filter_map(|session| session.first).collect();
+        let mut firsts: Vec<(u64, u64)> = self.firsts.values().copied().collect();
         firsts.sort_unstable();
         // What was there before anything else is known to begin only if it says so.
         let begins = |(at, (time_ms, seq)): (usize, &(u64, u64))| {
@@ -156,7 +178,42 @@ fn session_of<'s>(
     id: SessionId,
     question: &Question<'_>,
 ) -> &'s mut Session {
+    if sessions.len() >= SESSIONS_MAX && !sessions.contains_key(&id) {
+        let oldest = sessions.iter().min_by_key(|(_, session)| session.last_ms);
+        if let Some(oldest) = oldest.map(|(id, _)| *id) {
+            sessions.remove(&oldest);
+        }
+    }
     sessions.entry(id).or_insert_with(|| Session::new(question.pool.clone()))
+}
+
+/// Whether all frames of a segment are in another one, found where it moved on to meanwhile: its
+/// extremes must not count twice.
+fn is_doubled(segments: &[Segment], place: usize) -> bool {
+    let one = &segments[place];
+    let keys = |group: &Group, at: usize| (group.elapsed_us[at], group.seq[at]);
+    let ends = |group: &Group| {
+        let last = group.seq.len().checked_sub(1)?;
+        Some([keys(group, 0), keys(group, last)])
+    };
+    let has = |other: &Segment, key: (u64, u64)| {
+        let inside = |group: &Group| {
+            let at = group.elapsed_us.partition_point(|elapsed_us| *elapsed_us < key.0);
+            let same = group.elapsed_us[at..].iter().take_while(|elapsed_us| **elapsed_us == key.0);
+            (at..at + same.count()).any(|at| group.seq[at] == key.1)
+        };
+        other.groups.iter().any(inside)
+    };
+    let within = |one: &Segment, other: &Segment| {
+        let mut ends = one.groups.iter().filter_map(ends).flatten();
+        ends.all(|key| has(other, key))
+    };
+    let elsewhere = |(at, other): (usize, &Segment)| {
+        // Of two that are the same the first one counts.
+        at != place && within(one, other) && (at < place || !within(other, one))
+    };
+    let can_be = !one.extremes.is_empty() && !one.groups.is_empty();
+    can_be && segments.iter().enumerate().any(elsewhere)
 }
 
 fn has_frame(segment: &Segment, times_ms: &Range<u64>) -> bool {

@@ -17,6 +17,9 @@ const LOOK_BACK_MS: u64 = 65_000;
 /// How far ahead of the clock anything can be: what a server allows a host's clock.
 const AHEAD_MS: u64 = 6 * 60_000;
 
+/// The last time that can be asked for, some 35,000 years on: sums of it do not overflow.
+const TIME_MS_MAX: u64 = 1 << 50;
+
 /// Points of one query, the same for all hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Grid {
@@ -58,7 +61,8 @@ impl Plan {
     /// For a query whose `from_ms < to_ms`.
     pub(super) fn new(query: &QuerySpec, past: &dyn Past) -> Self {
         let (tiers, now_ms) = (past.tiers(), past.now_ms());
-        let (from_ms, to_ms) = (query.from_ms, query.to_ms.max(query.from_ms + 1));
+        let from_ms = query.from_ms.min(TIME_MS_MAX);
+        let to_ms = query.to_ms.min(TIME_MS_MAX).max(from_ms + 1);
         let points = query.points.max(1) as u64;
         let asked_ms = (to_ms - from_ms).div_ceil(points);
         let in_window = from_ms >= now_ms.saturating_sub(WINDOW_MS);

@@ -23,6 +23,8 @@ pub(super) struct Session {
     layouts: Layouts,
     /// Time and number of its first frame.
     pub(super) first: Option<(u64, u64)>,
+    /// Time of its last frame.
+    pub(super) last_ms: u64,
 }
 
 /// Frames one after the other.
@@ -52,7 +54,7 @@ impl Session {
             derived: Vec::new(),
             readings: Vec::new(),
         };
-        Self { follower, layouts: Layouts::default(), first: None }
+        Self { follower, layouts: Layouts::default(), first: None, last_ms: 0 }
     }
 
     /// Frames of a stretch of one tier.
@@ -66,6 +68,7 @@ impl Session {
         let mut rows = Rows::new(segments, series.wanted, &mut self.layouts);
         while let Some(row) = rows.next(span.from_ms, span.to_ms) {
             self.first.get_or_insert((row.time_ms, row.seq));
+            self.last_ms = row.time_ms;
             self.follower.take(&row, covers, series)?;
         }
         Ok(())
@@ -95,6 +98,7 @@ impl Session {
                 continue;
             }
             self.first.get_or_insert((row.time_ms, row.seq));
+            self.last_ms = row.time_ms;
             samples.values.clear();
             samples.values.extend(places.iter().map(|place| row.samples.values[*place]));
             let (seq, time_ms, elapsed_us) = (row.seq, row.time_ms, row.elapsed_us);

@@ -52,6 +52,7 @@ fn world(dice: &mut Dice) -> World {
         now_ms,
         tiers: vec![keep(1_000, finest_ms), keep(10_000, 9_000_000), keep(60_000, 86_400_000)],
         gives_more: dice.one_in(2),
+        gives_twice: dice.one_in(2),
         ..World::default()
     };
     for bucket_ms in [10_000, 60_000] {

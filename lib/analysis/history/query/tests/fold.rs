@@ -5,7 +5,7 @@ use super::world::World;
 use crate::analysis::history::Tiers;
 use crate::analysis::history::query::fold::{Fold, Item};
 use crate::analysis::history::query::plan::{Grid, Plan};
-use crate::analysis::view::QuerySeries;
+use crate::analysis::view::{QueryPoint, QuerySeries};
 use crate::base::dice::Dice;
 use crate::metric::SeriesKey;
 
@@ -108,4 +108,48 @@ fn what_is_sampled_seldom_has_no_false_gaps() {
     // A minute, two and a half thousandths late each: still a minute.
     let minute = fold(&grid(10_000, 900), &every(60_050, 60));
     assert_eq!(minute.interval_ms, 60_000);
+}
+
+#[test]
+fn a_time_that_trembles_over_an_edge_makes_no_gap() {
+    let nominal = |at: u64| 10_000 + at * 5_000;
+    for seed in 1..=50 {
+        let mut dice = Dice::new(seed);
+        let values: Vec<(u64, f64)> =
+            (0..200).map(|at| (nominal(at) + dice.below(41) - 20, at as f64)).collect();
+        let series = fold(&grid(1_000, 2_000), &values);
+        assert_eq!(series.interval_ms, 5_000, "seed {seed}");
+        let expected: Vec<u64> = (0..200).map(nominal).collect();
+        assert_eq!(times(&series), expected, "seed {seed}");
+    }
+    // Where something is missing it stays missing.
+    let mut values: Vec<(u64, f64)> = (0..20).map(|at| (nominal(at) + 4_900, 1.0)).collect();
+    values.remove(10);
+    assert_eq!(fold(&grid(1_000, 200), &values).points.len(), 19);
+}
+
+#[test]
+fn extremes_without_a_mean_go_to_the_next_point() {
+    let grid = grid(1_000, 10);
+    let mut fold = Fold::new(SeriesKey::plain("x"), &grid, false);
+    let extremes =
+        |time_ms, min, max| Item { time_ms, min, max, mean: 0.0, weight: 0, single: false };
+    let value = |time_ms, value| Item {
+        time_ms,
+        min: value,
+        max: value,
+        mean: value,
+        weight: 7,
+        single: true,
+    };
+    fold.add(&grid, extremes(2_000, 1.0, 90.0));
+    fold.add(&grid, value(3_100, 5.0));
+    fold.add(&grid, value(4_100, 6.0));
+    // Nothing follows at once: nothing is known of a mean, and nothing is made up.
+    fold.add(&grid, extremes(6_000, 1.0, 80.0));
+    fold.add(&grid, value(8_100, 7.0));
+    let point = |time_ms, min, mean, max| QueryPoint { time_ms, min, mean, max };
+    let expected =
+        [point(3_000, 1.0, 5.0, 90.0), point(4_000, 6.0, 6.0, 6.0), point(8_000, 7.0, 7.0, 7.0)];
+    assert_eq!(fold.finish(&grid, None).unwrap().points, expected);
 }

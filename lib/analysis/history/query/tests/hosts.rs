@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::{Past, QueryCounts, query};
-use super::world::{World, session};
+use super::world::{Run, World, row, session};
 use super::{BASE_MS, ask, spec};
 use crate::analysis::history::Tier;
 use crate::analysis::view::{
     Aggregate, HostAnswer, QueryError, QueryForm, QueryPoint, QuerySeries, QuerySpec,
 };
 use crate::base::dice::Dice;
-use crate::metric::HostName;
+use crate::metric::{HostName, SeriesKey, SessionId, Value};
 
 const MINUTES: u64 = 20 * 60_000;
 
@@ -100,6 +100,29 @@ fn aggregates_are_made_of_the_hosts_at_each_point() {
         check(Aggregate::Quantile(0.9), &|values| quantile(values, 0.9));
         check(Aggregate::Quantile(0.5), &|values| quantile(values, 0.5));
     }
+}
+
+#[test]
+fn a_host_that_is_sampled_seldom_does_not_make_a_sum_flicker() {
+    let mut world = world(3, 0);
+    for (host, every, load) in [("h0", 1, 1.0), ("h1", 5, 2.0)] {
+        let at = |at: u64| {
+            let samples = [(SeriesKey::plain("load1"), Value::Float(load))].into_iter().collect();
+            row(at + 1, BASE_MS + 1_000 * at * every, 1_000_000 * at * every, samples)
+        };
+        let rows: Vec<_> = (0..600 / every).map(at).collect();
+        let chunks = vec![0; rows.len()];
+        world.hosts.insert(host.into(), vec![Run { session: SessionId(1), rows, chunks }]);
+    }
+    world.build();
+    let mut spec = spec(&["load1"], BASE_MS, BASE_MS + 600_000, 301);
+    spec.aggregate = Some(Aggregate::Sum);
+    let sum = ask(&Arc::new(world), &spec).unwrap().remove(0).series.remove(0);
+    assert_eq!((sum.interval_ms, sum.hosts, sum.points.len()), (2_000, 2, 300));
+    // The last of the second host stands at 594 s.
+    let before = sum.points.iter().take_while(|point| point.time_ms <= BASE_MS + 594_000);
+    assert!(before.clone().all(|point| point.mean == 3.0), "{:?}", sum.points);
+    assert_eq!(before.count(), 298);
 }
 
 #[test]
