@@ -21,6 +21,9 @@ const TREMBLES_MIN: usize = 3;
 /// Native spacings this near to a multiple of ten milliseconds are meant to be that.
 const NATIVE_TREMBLE_MS: u64 = 2;
 
+/// How far apart readings are taken to be when there is only one of them.
+const LONE_SPACING_MS: u64 = 1_000;
+
 /// A value, or what is known of several inside a bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Item {
@@ -120,7 +123,10 @@ impl Fold {
         let singles = || self.few.iter().filter(|item| item.single).map(|item| item.time_ms);
         let spacing_ms = median_spacing(singles());
         let mut interval_ms = grid.step_ms;
-        if spacing_ms > interval_ms && grid.points > 1 && has_holes(singles(), interval_ms) {
+        let lone = self.few.first().filter(|item| self.few.len() == 1 && item.single);
+        if let Some(lone) = lone.filter(|_| grid.points > 1) {
+            interval_ms = round(lone_spacing_ms(lone), grid.grain_ms).max(interval_ms);
+        } else if spacing_ms > interval_ms && grid.points > 1 && has_holes(singles(), interval_ms) {
             interval_ms = round(spacing_ms, grid.grain_ms).max(interval_ms);
         }
         // About one value in each: where their times tremble over the edges, the nearest edge is
@@ -182,6 +188,12 @@ fn median_spacing(times_ms: impl Iterator<Item = u64> + Clone) -> u64 {
     }
     let middle = (spacings.len() - 1) / 2;
     *spacings.select_nth_unstable(middle).1
+}
+
+/// What is known of the spacing when there is one value alone: a rate was taken over it.
+fn lone_spacing_ms(lone: &Item) -> u64 {
+    let over_ms = u64::from(lone.weight) / 1_000;
+    if over_ms > 0 { over_ms } else { LONE_SPACING_MS }
 }
 
 /// A spacing as a multiple of the resolution, not less than it was meant to be.
