@@ -58,6 +58,10 @@ export class Chart {
     this.element.append(head, this.legend.element, this.box);
     parent.append(this.element);
     this.observe();
+    listenToHands(this, this.timeRange, (isHeld) => {
+      this.isPointerHere = isHeld;
+      if (!isHeld) this.tip.hidden = true;
+    });
   }
 
   observe() {
@@ -189,10 +193,6 @@ export class Chart {
     this.plot.over.addEventListener('pointerleave', () => {
       this.isPointerHere = false;
       this.tip.hidden = true;
-    });
-    listenToHands(this.plot, this.timeRange, (isHeld) => {
-      this.isPointerHere = isHeld;
-      if (!isHeld) this.tip.hidden = true;
     });
   }
 
