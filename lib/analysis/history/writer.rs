@@ -38,6 +38,10 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// its commits rarer, up to so many times. 20 GiB cost 130 KB a second then.
 const COMMIT_INTERVALS_MAX: u64 = 4;
 
+/// A commit that is waited for begins so long after it was asked for: ten a second at most, and
+/// nobody who stops notices it.
+const GATHER_TIME: Duration = Duration::from_millis(100);
+
 /// Longest that upkeep holds up the next commit; it goes on after that.
 const UPKEEP_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -115,7 +119,7 @@ impl Writer {
             let due = self.time.clock.at(self.time.now() + interval);
             select! {
                 recv(due) -> _ => {}
-                recv(self.archive.bell()) -> _ => {}
+                recv(self.archive.bell()) -> _ => self.gather(stop),
                 recv(stop.channel()) -> _ => {}
             }
             self.commit();
@@ -129,6 +133,15 @@ impl Writer {
                 && self.time.now() < until
                 && !stop.is_stopped()
             {}
+        }
+    }
+
+    /// Somebody waits for a commit, and soon others will: they share one.
+    fn gather(&self, stop: &Stop) {
+        let soon = self.time.clock.at(self.time.now() + GATHER_TIME);
+        select! {
+            recv(soon) -> _ => {}
+            recv(stop.channel()) -> _ => {}
         }
     }
 
