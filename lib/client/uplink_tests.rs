@@ -192,7 +192,7 @@ fn schedule(entries: &[(&str, u32)]) -> Schedule {
 
 fn config(server: &str) -> Config {
     Config {
-        server: server.to_owned(),
+        servers: vec![server.to_owned()],
         host: "host".into(),
         root: std::env::temp_dir().join("no-such-root"),
         labels: [("rack".to_owned(), "7".to_owned())].into(),
@@ -215,10 +215,14 @@ struct Bench {
 
 impl Bench {
     fn start(server: &str) -> Self {
+        Self::start_with(&[server])
+    }
+
+    fn start_with(servers: &[&str]) -> Self {
         let clock = Scripted::new(1_700_000_000_000_000);
         let shared = shared(&clock, 1 << 20, 300);
         let setup = Setup {
-            server: server.to_owned(),
+            servers: servers.iter().map(|server| (*server).to_owned()).collect(),
             host: "host".into(),
             root: "/nowhere".into(),
             machine: machine::Machine::default(),
