@@ -23,9 +23,12 @@ const WRITE_AFTER: &str = "700ms";
 /// Gauge of the fleet that tells the number of its frame: 1,000 and that.
 const METRIC: &str = "uptime_seconds";
 
-/// Host -> second -> the value, where it was sampled once in that second; `None` where more often:
-/// then thinning decides what is kept of it, which its own tests look at.
-type Seconds = BTreeMap<String, BTreeMap<u64, Option<f64>>>;
+/// Points of queries are so wide: two frames or three, of which the history keeps one a second and
+/// the extremes of all.
+const POINT_MS: u64 = 2_000;
+
+/// Host -> beginning of the point, milliseconds -> lowest and highest value.
+type Points = BTreeMap<String, BTreeMap<u64, (f64, f64)>>;
 
 fn start_analysis(system: &Deployment) -> Program {
     let kafka = format!("127.0.0.1:{}", system.broker.port());
@@ -62,10 +65,10 @@ fn fifteen_kills_lose_nothing_and_double_nothing() {
     let (sent, _) = fleet.finish(2 * SOON);
     let ledger = settled(&system, sent);
     assert_eq!(ledger["missing"], 0, "{ledger}");
-    let (seconds, sent_again) = truth(&system);
+    let (points, sent_again) = truth(&system);
     // What analysis saw twice is what stands twice in the topic, however often it was read.
     assert_eq!(ledger["doubled"], sent_again, "{ledger}");
-    assert_same(&system, &seconds, "by query, after the kills");
+    assert_same(&system, &points, "by query, after the kills");
 
     // And the same from the disk alone, in another process.
     let stopped = end(&mut system).stop();
@@ -73,10 +76,10 @@ fn fifteen_kills_lose_nothing_and_double_nothing() {
     restart(&mut system);
     let again = settled(&system, sent);
     assert_eq!((&again["doubled"], &again["missing"]), (&ledger["doubled"], &ledger["missing"]));
-    assert_same(&system, &seconds, "by query, after a restart");
+    assert_same(&system, &points, "by query, after a restart");
     eprintln!("{sent} frames through {KILLS} kills: 0 missing, 0 counted twice");
 
-    beside_it(&mut system, sent, &seconds);
+    beside_it(&mut system, sent, &points);
 }
 
 /// Takes the analysis out, to be ended; what stands in for it ends by itself.
@@ -87,7 +90,7 @@ fn end(system: &mut Deployment) -> Program {
 
 /// What an operator does beside it: a backup while it runs, a check, a second process, a host
 /// deleted, a file that is damaged.
-fn beside_it(system: &mut Deployment, sent: u64, seconds: &Seconds) {
+fn beside_it(system: &mut Deployment, sent: u64, points: &Points) {
     let data = system.scratch.join("data");
     let copy = system.scratch.join("copy/history");
     run(&["backup", "--data", &text(&data), &text(&copy)], true);
@@ -98,7 +101,7 @@ fn beside_it(system: &mut Deployment, sent: u64, seconds: &Seconds) {
     let gone = "host0007";
     let deleted = http::request(system.page, "DELETE", &format!("/api/hosts/{gone}"));
     assert_eq!(deleted.unwrap().status, 204);
-    let mut left = seconds.clone();
+    let mut left = points.clone();
     left.remove(gone).unwrap();
     assert_same(system, &left, "without the host that was deleted");
     end(system).stop();
@@ -117,7 +120,7 @@ fn beside_it(system: &mut Deployment, sent: u64, seconds: &Seconds) {
     restart(system);
     settled(system, sent);
     assert!(system.analysis.log().contains("set aside"), "{}", system.analysis.log());
-    assert_same(system, seconds, "made anew from the topic");
+    assert_same(system, points, "made anew from the topic");
     end(system).stop();
     run(&["check", "--data", &text(&data)], true);
 }
@@ -143,8 +146,8 @@ fn settled(system: &Deployment, sent: u64) -> Value {
     })
 }
 
-/// What the topic holds, thinned to seconds, and how many frames it holds twice.
-fn truth(system: &Deployment) -> (Seconds, u64) {
+/// What the topic holds, in points, and how many frames it holds twice.
+fn truth(system: &Deployment) -> (Points, u64) {
     let mut frames: BTreeMap<(String, String, u64), Value> = BTreeMap::new();
     let mut doubled = 0;
     for (host, record) in system.topic() {
@@ -154,44 +157,39 @@ fn truth(system: &Deployment) -> (Seconds, u64) {
             doubled += u64::from(frames.insert(key, record).is_some());
         }
     }
-    let mut seconds = Seconds::new();
+    let mut points = Points::new();
     for ((host, _, _), record) in frames {
-        let second = record["time_ms"].as_u64().unwrap() / 1_000;
+        let start_ms = record["time_ms"].as_u64().unwrap() / POINT_MS * POINT_MS;
         let value = record["samples"][METRIC].as_f64().unwrap();
-        let known = seconds.entry(host).or_default().entry(second);
-        known.and_modify(|value| *value = None).or_insert(Some(value));
+        let point = points.entry(host).or_default().entry(start_ms).or_insert((value, value));
+        *point = (point.0.min(value), point.1.max(value));
     }
-    (seconds, doubled)
+    (points, doubled)
 }
 
 /// What is answered is what is true.
 #[track_caller]
-fn assert_same(system: &Deployment, truth: &Seconds, what: &str) {
-    let mut answered = answered(system.page);
-    for (host, seconds) in &mut answered {
-        for (second, value) in seconds {
-            if truth.get(host).and_then(|truth| truth.get(second)) == Some(&None) {
-                *value = None;
-            }
-        }
+fn assert_same(system: &Deployment, truth: &Points, what: &str) {
+    let answered = answered(system.page);
+    assert_eq!(answered.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>(), "{what}");
+    for (host, points) in &answered {
+        assert_eq!(points, &truth[host], "{host}, {what}");
     }
-    assert_eq!(answered, *truth, "{what}");
 }
 
 /// The same by query, from live and history.
-fn answered(page: SocketAddr) -> Seconds {
-    let path = format!("/api/query?metric={METRIC}&as=raw&from=-10m&to=now&points=1000");
+fn answered(page: SocketAddr) -> Points {
+    let path = format!("/api/query?metric={METRIC}&as=raw&from=-10m&to=now&points=301");
     let answer = http::json(page, &path).expect("an answer");
-    let mut seconds = Seconds::new();
+    let mut hosts = Points::new();
     for series in answer["series"].as_array().unwrap() {
-        assert_eq!(series["interval_ms"], 1_000, "{series}");
+        assert_eq!(series["interval_ms"], POINT_MS, "{series}");
         let host = series["host"].as_str().unwrap().to_owned();
-        let values = series["points"].as_array().unwrap().iter().map(|point| {
-            let [second, min, _, max] = [0, 1, 2, 3].map(|at| point[at].as_f64().unwrap());
-            // What is not as it was sampled has a spread.
-            (second as u64 / 1_000, (min == max).then_some(min))
+        let points = series["points"].as_array().unwrap().iter().map(|point| {
+            let [start_ms, min, _, max] = [0, 1, 2, 3].map(|at| point[at].as_f64().unwrap());
+            (start_ms as u64, (min, max))
         });
-        seconds.insert(host, values.collect());
+        hosts.insert(host, points.collect());
     }
-    seconds
+    hosts
 }
