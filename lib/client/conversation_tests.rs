@@ -9,7 +9,7 @@ use crate::client::shared::micros;
 use crate::client::testing::{frame, shared};
 use crate::client::uplink_setup::Setup;
 use crate::metric::{Layout, SeriesKey};
-use crate::wire::message::{Schedule, ScheduleEntry};
+use crate::wire::message::{Ack, Schedule, ScheduleEntry};
 
 const START_US: u64 = 1_700_000_000_000_000;
 const USAGE: fn() -> (u64, u64) = || (5, 6);
