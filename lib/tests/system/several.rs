@@ -120,6 +120,7 @@ fn wait_for_all(system: &Deployment, server: char) {
 
 /// With all servers gone, clients wait for them instead of running in circles.
 fn nobody_is_there(system: &Deployment, a: &mut Server, b: &mut Server) {
+    let connections: Vec<usize> = system.clients.iter().map(connections).collect();
     a.take().kill();
     b.take().kill();
     let used = || system.clients.iter().map(|client| cpu_ticks(client.pid())).sum::<u64>();
@@ -131,6 +132,14 @@ fn nobody_is_there(system: &Deployment, a: &mut Server, b: &mut Server) {
     assert!(percent < 25.0, "a busy loop: {percent} %");
     a.restart();
     b.restart();
+    wait::until("everybody has a server again", 2 * SOON, || {
+        let mut now = system.clients.iter().map(self::connections).zip(&connections);
+        now.all(|(now, before)| now > *before).then_some(())
+    });
+}
+
+fn connections(client: &Program) -> usize {
+    client.log().matches("connected to server").count()
 }
 
 /// Processor time that a process has used, user and system.
@@ -143,10 +152,6 @@ fn cpu_ticks(pid: u32) -> u64 {
 
 /// Three accounts agree: what the clients wrote down, what the topic holds, the ledger.
 fn everything_is_accounted_for(system: &mut Deployment, truths: &[PathBuf]) {
-    wait::until("everybody has a server again", 2 * SOON, || {
-        let lines = |client: &Program| client.log().matches("connected to server").count();
-        system.clients.iter().all(|client| lines(client) > 2 * ROUNDS + 1).then_some(())
-    });
     wait::pause(Duration::from_secs(1));
     for client in system.clients.drain(..) {
         let log = client.stop();
