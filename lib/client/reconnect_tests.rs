@@ -93,7 +93,10 @@ fn whoever_has_one_that_works_is_there_within_half_a_second() {
     }
     // At the first start: at once.
     let mut bench = Bench::new(3);
-    assert_eq!((bench.ends(&lost(), None), bench.ends(&lost(), None)), (SECOND * 0, SECOND * 0));
+    assert_eq!(
+        (bench.ends(&lost(), None), bench.ends(&lost(), None)),
+        (Duration::ZERO, Duration::ZERO)
+    );
 }
 
 #[test]
@@ -134,17 +137,16 @@ fn a_draining_server_is_left_alone_while_there_is_another() {
     assert_eq!(bench.ends(&Ending::Drained(rest), Some(5 * SECOND)), rest, "spread by the drain");
     let other = bench.at();
     assert_ne!(other, draining);
-    // The other one flickers: it was just there, so it is not given up for the draining one ...
     assert_eq!(bench.counts.connections_drained.get(), 1);
     bench.now += 3 * SECOND;
-    // ... but if it drains as well, the first one may have come back already.
+    // If that one drains as well, the first may have come back already.
     assert_eq!(bench.ends(&Ending::Drained(rest), Some(3 * SECOND)), rest);
     assert_eq!(bench.at(), draining);
     bench.ends(&lost(), None);
     // Three servers: whatever happens, none of the others is passed over.
     let mut bench = Bench::new(3);
     let draining = bench.at();
-    bench.ends(&Ending::Drained(SECOND * 0), Some(5 * SECOND));
+    bench.ends(&Ending::Drained(Duration::ZERO), Some(5 * SECOND));
     let second = bench.at();
     bench.ends(&lost(), None);
     assert!(bench.at() != draining && bench.at() != second);
@@ -158,7 +160,7 @@ fn a_draining_server_is_left_alone_while_there_is_another() {
 fn one_that_refuses_is_not_asked_for_five_minutes_and_the_others_are() {
     let mut bench = Bench::new(2);
     let refusing = bench.at();
-    assert_eq!(bench.ends(&Ending::Refused("version".into()), None), SECOND * 0);
+    assert_eq!(bench.ends(&Ending::Refused("version".into()), None), Duration::ZERO);
     let other = bench.at();
     assert_ne!(other, refusing);
     let begun = bench.now;
@@ -204,7 +206,7 @@ fn any_sequence_of_endings_keeps_the_promises() {
             };
             let is_steady = lived.is_some_and(|lived| lived >= STEADY);
             let wait = bench.ends(&ending, lived);
-            let drain = if let Ending::Drained(rest) = ending { rest } else { SECOND * 0 };
+            let drain = if let Ending::Drained(rest) = ending { rest } else { Duration::ZERO };
             let is_refused_by_all = refused_at.len() == count;
             assert!(is_refused_by_all || wait <= drain + WAIT_MAX, "{what}: {wait:?}");
             if is_steady && refused_at.is_empty() {
