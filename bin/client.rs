@@ -27,6 +27,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   monitor-client --server metrics.example.org:50051
+  monitor-client --server a.example.org:50051,b.example.org:50051
   monitor-client --collectors default,cpu_core --interval-min 200ms --label rack=7
   monitor-client --spool /var/lib/monitor-client --spool-max 256MiB
   monitor-client --once | promtool check metrics
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let flags = arguments.client;
     let stop = stop::on_signals().context("cannot install signal handlers")?;
-    let config = flags.sample.config(flags.server, flags.spool, flags.sampled_log)?;
+    let config = flags.sample.config(flags.servers, flags.spool, flags.sampled_log)?;
     let client = client::start(config, Box::new(flags.sample.set()), Real::shared())?;
     stop.wait_forever();
     client.stop();

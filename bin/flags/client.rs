@@ -11,15 +11,18 @@ use sample::SampleFlags;
 /// Where to, and diagnostics.
 #[derive(Debug, Args)]
 pub(crate) struct ClientFlags {
-    /// Server to send to
+    /// Server to send to; of several (a:50051,b:50051, or given several times) each host begins
+    /// with one that its name decides, so that hosts are spread over them, and goes to another
+    /// when that one is gone, refuses or drains
     #[arg(
-        long,
+        long = "server",
         env = "MONITOR_SERVER",
         value_name = "HOST:PORT",
+        value_delimiter = ',',
         default_value = "localhost:50051",
         help_heading = "Server"
     )]
-    pub(crate) server: String,
+    pub(crate) servers: Vec<String>,
 
     /// Directory that keeps frames until the server has acknowledged them, so that neither a kill
     /// nor a restart loses any; one of its own for each client

@@ -117,7 +117,7 @@ impl Settings {
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        self.sample.config(address.to_string(), self.spool.clone(), self.sampled_log.clone())
+        self.sample.config(vec![address.to_string()], self.spool.clone(), self.sampled_log.clone())
     }
 }
 

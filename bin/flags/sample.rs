@@ -90,13 +90,13 @@ impl SampleFlags {
         Set::new(&self.collectors.0, context)
     }
 
-    /// A client that sends to `server` and spools to the directory `spool`.
+    /// A client that sends to one of `servers` and spools to the directory `spool`.
     ///
     /// # Errors
     /// When the machine's own name cannot name a host and no other was given.
     pub(crate) fn config(
         &self,
-        server: String,
+        servers: Vec<String>,
         spool: Option<PathBuf>,
         sampled_log: Option<PathBuf>,
     ) -> anyhow::Result<Config> {
@@ -107,7 +107,7 @@ impl SampleFlags {
                 .context("the machine's own name does not do, give one with --host")?,
         };
         Ok(Config {
-            server,
+            servers,
             host,
             root: self.root.clone(),
             labels: self.labels.iter().cloned().collect(),

@@ -43,6 +43,8 @@ pub(in crate::analysis) struct Presence {
     arrived_ms: Option<i64>,
     interval_ms: u32,
     ended: Option<String>,
+    /// Where the newest stream of the session began.
+    newest_first: u64,
     turns: Option<Turns>,
 }
 
@@ -100,7 +102,11 @@ impl Presence {
             self.ended = None;
         }
         if self.session == Some(record.session) {
-            if !self.said_goodbye() {
+            // A server that the client has left may notice that when another has long taken over.
+            let is_newest = record.first_seq >= self.newest_first;
+            self.newest_first = self.newest_first.max(record.first_seq);
+            let is_goodbye = record.ended.as_deref().is_some_and(is_goodbye);
+            if !self.said_goodbye() && (is_newest || is_goodbye) {
                 self.ended.clone_from(&record.ended);
             }
             if self.interval_ms == 0 {
@@ -150,9 +156,7 @@ impl Presence {
     }
 
     fn said_goodbye(&self) -> bool {
-        let goodbye =
-            |reason: &String| [BYE, LEFT_IN_SPOOL].iter().any(|it| reason.starts_with(it));
-        self.ended.as_ref().is_some_and(goodbye)
+        self.ended.as_deref().is_some_and(is_goodbye)
     }
 
     fn two_machines(&self) -> bool {
@@ -168,6 +172,7 @@ impl Presence {
         }
         let back = self.other == Some(session);
         self.other = self.session.replace(session);
+        self.newest_first = 0;
         let turn = Turns { first_ms: at_ms, last_ms: at_ms, newest_ms: at_ms };
         match &mut self.turns {
             Some(turns) if back && at_ms.saturating_sub(turns.last_ms) < TURNS_OVER_MS => {
@@ -177,6 +182,11 @@ impl Presence {
         }
         true
     }
+}
+
+/// Whether the client, or the next run of it, has told the end.
+fn is_goodbye(reason: &str) -> bool {
+    [BYE, LEFT_IN_SPOOL].iter().any(|it| reason.starts_with(it))
 }
 
 fn millis(time: Duration) -> i64 {

@@ -127,6 +127,26 @@ fn an_end_is_an_end_until_the_session_or_another_is_back() {
 }
 
 #[test]
+fn a_server_that_notices_late_does_not_end_what_another_carries_on() {
+    let mut presence = Presence::default();
+    presence.frame(&frame(1, 0, 1, 1_000), 0, ms(1));
+    let of = |first_seq, at_ms, ended| SessionRecord { first_seq, ..record(1, at_ms, ended) };
+    presence.record(&of(1, 0, None), ms(2));
+    presence.record(&of(9, 1_000, None), ms(1_000));
+    presence.record(&of(1, 1_100, Some("the connection was lost")), ms(1_100));
+    assert_eq!(state(&presence, 1_200), HostState::Live);
+    presence.record(&of(9, 1_300, Some("the connection was lost")), ms(1_300));
+    assert_eq!(state(&presence, 1_400), HostState::Ended);
+    presence.record(&of(1, 1_500, None), ms(1_500));
+    assert_eq!(state(&presence, 1_600), HostState::Ended);
+    // Another session begins anew.
+    presence.record(&record(2, 1_700, None), ms(1_700));
+    assert_eq!(state(&presence, 1_800), HostState::Live);
+    presence.record(&record(2, 1_900, Some("the connection was lost")), ms(1_900));
+    assert_eq!(state(&presence, 2_000), HostState::Ended);
+}
+
+#[test]
 fn two_sessions_in_turn_for_ten_seconds_are_two_machines() {
     let mut presence = Presence::default();
     let two = |presence: &Presence| presence.state(ms(0)).1.is_some();

@@ -55,6 +55,7 @@ pub struct Buffer {
     next_backlog: u64,
     in_flight: usize,
     backlog_in_flight: usize,
+    is_hurried: bool,
 }
 
 /// Where every sampled frame is.
@@ -140,6 +141,7 @@ impl Buffer {
             next_backlog: 1,
             in_flight: 0,
             backlog_in_flight: 0,
+            is_hurried: false,
         }
     }
 
@@ -197,10 +199,22 @@ impl Buffer {
         self.begin_live();
     }
 
+    /// From now on nothing waits for acks of what is before it: nothing more is sampled, and a
+    /// server that makes frames durable every few seconds gets them all at once. What it does not
+    /// read in time, HTTP/2 holds back.
+    pub(super) fn hurry(&mut self) {
+        self.is_hurried = true;
+    }
+
+    /// Whether it was told to hurry.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.is_hurried
+    }
+
     /// What to send now, marked as sent at `now_us` (monotonic); `None` while the window is full,
     /// nothing waits, or what is next is on its way to or from the disk.
     pub fn next(&mut self, now_us: u64) -> Option<Outgoing> {
-        if self.in_flight >= self.window {
+        if self.in_flight >= self.window && !self.is_hurried {
             // A server that does not keep up is served the newest first once it does.
             self.begin_live();
             return None;
@@ -219,7 +233,7 @@ impl Buffer {
             self.next_live = seq + 1;
             return self.send(seq, Place::Live, now_us);
         }
-        if self.backlog_in_flight >= (self.window / BACKLOG_PART).max(1) {
+        if self.backlog_in_flight >= (self.window / BACKLOG_PART).max(1) && !self.is_hurried {
             return None;
         }
         if let Some(frame) = self.next_recalled() {

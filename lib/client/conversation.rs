@@ -5,20 +5,26 @@
 //! conversation that ends on purpose closes its sending side and listens a little longer, so that
 //! the last acks still count.
 
+mod acks;
+
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::buffer::{Account, Outgoing, Writes};
-use super::server_time::{Observed, RoundTrip};
+use super::ending::Ending;
 use super::shared::Shared;
 use crate::base::random;
-use crate::metric::{Frame, SessionId};
+use crate::metric::Frame;
 use crate::wire::PROTOCOL;
-use crate::wire::message::{Ack, FromClient, Hello, LEFT_IN_SPOOL, Status, ToClient, Welcome};
+use crate::wire::message::{FromClient, Hello, LEFT_IN_SPOOL, Status, ToClient, Welcome};
 
 /// How long a server may take to answer Hello, connecting included.
 pub(super) const WELCOME_LIMIT: Duration = Duration::from_secs(10);
+
+/// The same while there is another server to try: beyond the three seconds that a session which
+/// holds the name has to answer.
+pub(super) const WELCOME_LIMIT_SEVERAL: Duration = Duration::from_secs(5);
 
 /// How long the sending side stays closed before the stream is dropped: the way there and back on
 /// any network that streams work on.
@@ -29,21 +35,6 @@ const BYE_BEFORE: Duration = Duration::from_millis(500);
 
 /// Answers that wait to be sent. A server asks again only when it got none, so one would do.
 const ANSWERS_MAX: usize = 8;
-
-/// Why a stream is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The client stops.
-    Stopped,
-    /// The server asked us to go elsewhere.
-    Drained,
-    /// Series or layouts of this stream are used up; a new one starts empty.
-    Renewed,
-    /// Version, name or kind of the other side do not fit; trying again at once is pointless.
-    Refused(String),
-    /// Anything else.
-    Lost(String),
-}
 
 /// What the connection remembers from stream to stream.
 #[derive(Debug, Default)]
@@ -72,7 +63,7 @@ pub(super) struct Conversation<'a> {
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
-    Greeting { until: Duration },
+    Greeting { until: Duration, limit: Duration },
     Live,
     Closing { until: Duration, ending: Ending },
 }
@@ -86,7 +77,8 @@ impl<'a> Conversation<'a> {
         hello: Box<Hello>,
         usage: &'a dyn Fn() -> (u64, u64),
     ) -> Self {
-        let until = shared.clock.monotonic() + WELCOME_LIMIT;
+        let limit = WELCOME_LIMIT;
+        let until = shared.clock.monotonic() + limit;
         Self {
             shared,
             memory,
@@ -94,7 +86,7 @@ impl<'a> Conversation<'a> {
             hello: Some(hello),
             hello_sent_us: 0,
             answers: VecDeque::new(),
-            state: State::Greeting { until },
+            state: State::Greeting { until, limit },
             welcomed: None,
             frames_sent: 0,
             leave_at: None,
@@ -103,9 +95,20 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// How long to wait for Welcome; called before anything is said.
+    pub(super) fn welcome_within(&mut self, limit: Duration) {
+        let until = self.shared.clock.monotonic() + limit;
+        self.state = State::Greeting { until, limit };
+    }
+
     /// The client stops: what waits is sent, and acks are waited for until `until`, monotonic.
     pub(super) fn stop(&mut self, until: Duration) {
         self.stop_at = Some(until);
+        let mut buffer = self.shared.buffer();
+        // What is on disk is for the next run to deliver at its own pace.
+        if buffer.writes() != Some(Writes::Good) {
+            buffer.hurry();
+        }
     }
 
     /// A message came.
@@ -148,9 +151,12 @@ impl<'a> Conversation<'a> {
             return Some(answer);
         }
         let now = self.shared.now();
+        let is_late = self.bye_at().is_some_and(|at| at <= now.monotonic);
         let (outgoing, is_all_sent, is_wanting) = {
             let mut buffer = self.shared.buffer();
-            let outgoing = buffer.next(now.monotonic_us);
+            // Who hurries has always something more to send, and must not miss the goodbye.
+            let outgoing =
+                if is_late && buffer.is_hurried() { None } else { buffer.next(now.monotonic_us) };
             // What stays on disk does not keep the client from its goodbye.
             let is_all_sent = match buffer.writes() {
                 Some(Writes::Good) => buffer.is_written(),
@@ -176,7 +182,6 @@ impl<'a> Conversation<'a> {
             None => {
                 // Bye comes before the last acks, not after: it is what makes a server that
                 // gathers acks for seconds send them now.
-                let is_late = self.bye_at().is_some_and(|at| at <= now.monotonic);
                 (self.stop_at.is_some() && is_all_sent || is_late).then(|| self.bye())
             }
         }
@@ -205,8 +210,8 @@ impl<'a> Conversation<'a> {
         let stop_at = self.stop_at.filter(|until| *until <= now);
         match &self.state {
             State::Greeting { .. } if stop_at.is_some() => return Some(Ending::Stopped),
-            State::Greeting { until } if *until <= now => {
-                let seconds = WELCOME_LIMIT.as_secs();
+            State::Greeting { until, limit } if *until <= now => {
+                let seconds = limit.as_secs();
                 return Some(Ending::Lost(format!("no welcome within {seconds} s")));
             }
             State::Closing { until, ending } if *until <= now => return Some(ending.clone()),
@@ -215,7 +220,7 @@ impl<'a> Conversation<'a> {
                 self.close(Ending::Stopped);
             }
             State::Live if self.leave_at.is_some_and(|at| at <= now) && self.stop_at.is_none() => {
-                self.close(Ending::Drained);
+                self.close(Ending::Drained(Duration::ZERO));
             }
             State::Live if self.stop_at.is_none() && self.shared.buffer().is_hello_outdated() => {
                 log::info!("starting a new stream for what earlier runs left");
@@ -230,7 +235,7 @@ impl<'a> Conversation<'a> {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match &self.state {
             State::Closing { until, .. } => Some(*until),
-            State::Greeting { until } => Some(self.stop_at.map_or(*until, |at| at.min(*until))),
+            State::Greeting { until, .. } => Some(self.stop_at.map_or(*until, |at| at.min(*until))),
             State::Live if self.stop_at.is_some() && !self.is_bye_sent => self.bye_at(),
             State::Live => {
                 let now_us = super::shared::micros(self.shared.clock.monotonic());
@@ -251,8 +256,13 @@ impl<'a> Conversation<'a> {
         match (self.state, result) {
             (State::Closing { ending, .. }, _) => ending,
             _ if self.is_bye_sent => Ending::Stopped,
-            (_, Err(ending)) => ending,
-            (_, Ok(())) => Ending::Lost("it ended the stream".to_owned()),
+            (_, Err(ending @ Ending::Refused(_))) => ending,
+            (_, result) => {
+                let lost = || Ending::Lost("it ended the stream".to_owned());
+                let now = self.shared.clock.monotonic();
+                let drained = |at: Duration| Ending::Drained(at.saturating_sub(now));
+                self.leave_at.map_or_else(|| result.err().unwrap_or_else(lost), drained)
+            }
         }
     }
 
@@ -283,58 +293,6 @@ impl<'a> Conversation<'a> {
         self.welcomed = Some(now.monotonic);
         self.state = State::Live;
         log::info!("connected to server '{}', version {}", welcome.server, welcome.version);
-    }
-
-    fn acknowledge(&mut self, ack: &Ack) {
-        if let Some(session) = ack.session.filter(|session| *session != self.shared.session) {
-            return self.acknowledge_earlier(session, ack);
-        }
-        let acked = {
-            let mut buffer = self.shared.buffer();
-            let acked = buffer.acknowledge(ack.through, &ack.ranges, ack.echo_seq);
-            self.shared.count_buffer(&buffer);
-            acked
-        };
-        self.shared.counts.frames_acked.add(acked.frames);
-        self.shared.counts.acks_beyond.add(u64::from(acked.beyond));
-        if let Some(sent_us) = acked.echo_sent_us.filter(|_| ack.echo_received_us > 0) {
-            self.observe(sent_us, ack.echo_received_us, ack.server_time_us);
-        }
-    }
-
-    /// An ack of what an earlier run left. How long it took says nothing about clocks: it was on
-    /// its way from the disk.
-    fn acknowledge_earlier(&mut self, session: SessionId, ack: &Ack) {
-        let (acked, waiting) = {
-            let mut buffer = self.shared.buffer();
-            let acked = buffer.acknowledge_earlier(session, ack.through, &ack.ranges);
-            (acked, buffer.earlier_waiting())
-        };
-        let Some(acked) = acked else {
-            self.shared.counts.messages_unknown.increment();
-            return;
-        };
-        self.shared.counts.frames_of_earlier_runs.set(waiting);
-        self.shared.counts.earlier_frames_acked.add(acked.frames);
-        self.shared.counts.acks_beyond.add(u64::from(acked.beyond));
-        if waiting == 0 {
-            self.shared.wake_keeper();
-        }
-    }
-
-    fn observe(&self, sent_us: u64, server_received_us: u64, server_sent_us: u64) {
-        let now = self.shared.now();
-        let received_us = now.monotonic_us;
-        let trip = RoundTrip { sent_us, server_received_us, server_sent_us, received_us };
-        let observed = self.shared.server_time().observe(trip, now.wall_us);
-        match observed {
-            Observed::First => self.shared.retime(),
-            Observed::Stepped(by_us) => {
-                self.shared.counts.clock_steps.increment();
-                log::warn!("server time stepped by {} ms", by_us / 1_000);
-            }
-            Observed::Refused | Observed::Followed => {}
-        }
     }
 
     fn answer(&mut self, nonce: u64) {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::base::clock::Scripted;
+use crate::base::clock::{Clock, Scripted};
 use crate::client::server_time::UNCERTAINTY_UNKNOWN_MS;
+use crate::client::shared::micros;
 use crate::client::testing::{frame, shared};
 use crate::client::uplink_setup::Setup;
 use crate::metric::{Layout, SeriesKey};
-use crate::wire::message::{Schedule, ScheduleEntry};
+use crate::wire::message::{Ack, Schedule, ScheduleEntry};
 
 const START_US: u64 = 1_700_000_000_000_000;
 const USAGE: fn() -> (u64, u64) = || (5, 6);
@@ -42,7 +43,7 @@ impl Bench {
 
 fn hello() -> Box<Hello> {
     let setup = Setup {
-        server: "localhost:1".into(),
+        servers: vec!["localhost:1".into()],
         host: "host".into(),
         root: "/nowhere".into(),
         machine: crate::client::machine::Machine::default(),
@@ -213,7 +214,7 @@ fn drain_leaves_within_the_time_given() {
     assert!(talk.is_closing());
     talk.received(ack(1));
     assert_eq!(shared.counts.frames_acked.get(), 1, "the last acks still count");
-    assert_eq!(talk.ended(Ok(())), Ending::Drained);
+    assert_eq!(talk.ended(Ok(())), Ending::Drained(Duration::ZERO));
 }
 
 #[test]
@@ -235,6 +236,25 @@ fn stopping_says_bye_after_the_last_frame_and_ends_with_the_last_ack() {
 }
 
 #[test]
+fn stopping_sends_everything_at_once_and_says_bye_for_acks_that_wait_for_it() {
+    let mut bench = Bench::new(600);
+    bench.sample(3_000);
+    let shared = Arc::clone(&bench.shared);
+    let mut talk = Conversation::new(&shared, &mut bench.memory, hello(), &USAGE);
+    said(&mut talk);
+    talk.received(welcome(START_US));
+    assert_eq!(said(&mut talk).len(), 300, "paced, so that live frames find room");
+    talk.stop(Duration::from_secs(4));
+    let rest = said(&mut talk);
+    assert_eq!((rest.len(), rest[2_700].as_str()), (2_701, "bye 3000"));
+    let sent: Vec<_> = (301..=3_000).map(|seq| format!("frame {seq}")).collect();
+    assert_eq!(rest[..2_700], sent, "oldest first, each once");
+    talk.received(ack(3_000));
+    assert_eq!((talk.check(), talk.is_closing()), (None, true));
+    assert!(shared.buffer().is_settled());
+}
+
+#[test]
 fn stopping_gives_up_in_time_and_says_bye_even_then() {
     let mut bench = Bench::new(4);
     bench.sample(5);
@@ -243,7 +263,9 @@ fn stopping_gives_up_in_time_and_says_bye_even_then() {
     said(&mut talk);
     talk.received(welcome(START_US));
     talk.stop(Duration::from_secs(4));
-    assert_eq!(said(&mut talk), ["frame 1", "frame 2"]);
+    // The stream takes two, and then none until it is nearly too late.
+    let two: Vec<_> = (0..2).filter_map(|_| talk.next()).collect();
+    assert!(matches!(two[..], [FromClient::Frame(_), FromClient::Frame(_)]));
     assert_eq!(talk.deadline(), Some(Duration::from_millis(3_500)));
     clock.advance(Duration::from_millis(3_500));
     assert_eq!(said(&mut talk), ["bye 5"]);
@@ -253,6 +275,115 @@ fn stopping_gives_up_in_time_and_says_bye_even_then() {
     clock.advance(CLOSE_LIMIT);
     assert_eq!(talk.check(), Some(Ending::Stopped));
     assert_eq!(shared.buffer().waiting_ranges(), [(1, 5)]);
+}
+
+#[test]
+fn a_server_that_ends_the_stream_while_it_drains_leaves_the_client_its_moment() {
+    for result in [Ok(()), Err(Ending::Lost("the server is stopping".into()))] {
+        let mut bench = Bench::new(300);
+        let (shared, clock) = (Arc::clone(&bench.shared), Arc::clone(&bench.clock));
+        let mut talk = Conversation::new(&shared, &mut bench.memory, hello(), &USAGE);
+        said(&mut talk);
+        talk.received(welcome(START_US));
+        talk.received(ToClient::Drain { after_ms: 60_000, reason: "update".into() });
+        let chosen = talk.deadline().unwrap();
+        clock.advance(chosen / 2);
+        assert_eq!(talk.ended(result), Ending::Drained(chosen - chosen / 2));
+    }
+    let mut bench = Bench::new(300);
+    let shared = Arc::clone(&bench.shared);
+    let mut talk = Conversation::new(&shared, &mut bench.memory, hello(), &USAGE);
+    said(&mut talk);
+    talk.received(welcome(START_US));
+    talk.received(ToClient::Drain { after_ms: 60_000, reason: "update".into() });
+    let refused = Ending::Refused("name taken".into());
+    assert_eq!(talk.ended(Err(refused.clone())), refused);
+}
+
+/// One stream of a server whose clock is `ahead_us` ahead: Hello and Welcome take 4 ms, then one
+/// frame is acknowledged within 200 us. Returns the server's time as the client has it, less the
+/// first server's.
+fn stream_of(bench: &mut Bench, server: &str, ahead_us: i64) -> i64 {
+    let (shared, clock) = (Arc::clone(&bench.shared), Arc::clone(&bench.clock));
+    let truth_us = |clock: &Scripted| START_US + micros(clock.monotonic());
+    let there_us = |clock: &Scripted| truth_us(clock).saturating_add_signed(ahead_us);
+    bench.sample(1);
+    let seq = shared.buffer().account().sampled;
+    let mut talk = Conversation::new(&shared, &mut bench.memory, hello(), &USAGE);
+    talk.next();
+    clock.advance(Duration::from_millis(4));
+    let ToClient::Welcome(mut message) = welcome(there_us(&clock)) else { unreachable!() };
+    message.server = server.to_owned();
+    talk.received(ToClient::Welcome(message));
+    said(&mut talk);
+    clock.advance(Duration::from_micros(100));
+    let ToClient::Ack(mut echo) = ack(seq) else { unreachable!() };
+    (echo.echo_seq, echo.echo_received_us) = (seq, there_us(&clock));
+    echo.server_time_us = there_us(&clock);
+    clock.advance(Duration::from_micros(100));
+    talk.received(ToClient::Ack(echo));
+    let now = shared.now();
+    now.server.unix_us as i64 - truth_us(&clock) as i64
+}
+
+#[test]
+fn on_failover_the_time_is_slewed_and_stepped_with_a_mark_when_it_is_far_off() {
+    let mut bench = Bench::new(300);
+    let clock = Arc::clone(&bench.clock);
+    let steps = |bench: &Bench| bench.shared.counts.clock_steps.get();
+    assert!(stream_of(&mut bench, "a", 0).abs() <= 2_100, "Welcome alone is 2 ms off");
+    clock.advance(Duration::from_secs(10));
+    let start = clock.monotonic();
+    // 80 ms ahead: followed by half a millisecond a second.
+    let off_us = stream_of(&mut bench, "b", 80_000);
+    assert!(off_us.abs() <= 10, "{off_us}");
+    clock.advance(Duration::from_secs(40));
+    let read_us = |bench: &Bench| {
+        let now = bench.shared.now();
+        let since_us = micros(now.monotonic) - micros(start);
+        now.server.unix_us as i64 - (START_US + micros(start) + since_us) as i64
+    };
+    assert!((18_000..=22_100).contains(&read_us(&bench)), "{}", read_us(&bench));
+    assert!(bench.shared.now().server.uncertainty_ms >= 58, "and says how far it can be off");
+    clock.advance(Duration::from_secs(130));
+    assert!((79_800..=80_200).contains(&read_us(&bench)), "{}", read_us(&bench));
+    assert_eq!(steps(&bench), 0);
+    // Back on the first one, which is 80 ms behind: no step either, and never backwards.
+    let (before, monotonic) = (bench.shared.now(), clock.monotonic());
+    stream_of(&mut bench, "a", 0);
+    let after = bench.shared.now();
+    let passed_us = micros(clock.monotonic() - monotonic);
+    let moved_us = after.server.unix_us - before.server.unix_us;
+    assert!(moved_us.abs_diff(passed_us) <= 10, "{moved_us} us in {passed_us}");
+    assert_eq!(steps(&bench), 0);
+    // 300 ms ahead of that: a step, and its mark.
+    let off_us = stream_of(&mut bench, "c", 300_000);
+    assert!((298_000..=302_000).contains(&off_us), "{off_us}");
+    assert_eq!(steps(&bench), 1);
+}
+
+#[test]
+fn a_slow_welcome_of_the_next_server_is_no_reason_to_step() {
+    let mut bench = Bench::new(300);
+    let (shared, clock) = (Arc::clone(&bench.shared), Arc::clone(&bench.clock));
+    stream_of(&mut bench, "a", 0);
+    clock.advance(Duration::from_secs(10));
+    // Ten thousand clients arrive together: connecting takes 600 ms, the answer 1 ms. Half of
+    // that is 300 ms away from the truth.
+    let mut talk = Conversation::new(&shared, &mut bench.memory, hello(), &USAGE);
+    talk.next();
+    clock.advance(Duration::from_millis(600));
+    let ToClient::Welcome(mut message) = welcome(START_US + micros(clock.monotonic())) else {
+        unreachable!()
+    };
+    message.server = "b".to_owned();
+    clock.advance(Duration::from_millis(1));
+    talk.received(ToClient::Welcome(message));
+    assert_eq!(shared.counts.clock_steps.get(), 0);
+    let reading = shared.now().server;
+    let off_us = reading.unix_us.abs_diff(START_US + micros(clock.monotonic()));
+    assert!(off_us <= 100, "{off_us}");
+    assert!(reading.uncertainty_ms >= 300, "{reading:?}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ crate::counters! {
         connections: "client_connections_total", "Streams that a server welcomed.";
         connections_failed: "client_connections_failed_total", "Streams that ended before a welcome.", fault;
         connections_lost: "client_connections_lost_total", "Welcomed streams that ended unasked.", fault;
+        connections_drained: "client_connections_drained_total", "Streams left because their server asked to.";
         connections_refused: "client_connections_refused_total", "Streams that a server refused by version or name.", fault;
         uplink_panics: "client_uplink_panics_total", "Streams that a panic of this program ended; contained.", fault;
         messages_unknown: "client_messages_unknown_total", "Messages ignored: of a later version, or not expected now.";

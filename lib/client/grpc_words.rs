@@ -2,7 +2,7 @@
 
 use grpcio::RpcStatusCode;
 
-use super::conversation::Ending;
+use super::ending::Ending;
 
 /// What an error of gRPC means for us.
 pub(super) fn explain(error: &grpcio::Error, server: &str, is_welcomed: bool) -> Ending {

@@ -17,12 +17,13 @@
 //!   and what is to be declared, as numbers
 //! - [`spool`]: frames on disk, and the thread that writes them
 //! - `sampler`: the thread that takes readings
-//! - `conversation`, `reconnect`: what is said on a stream, and when to open the next (no I/O)
+//! - `conversation`, `reconnect`: what is said on a stream; where and when to open the next (no I/O)
 //! - `uplink`: the thread that carries it, the only door to gRPC
 
 pub mod buffer;
 mod conversation;
 mod counts;
+mod ending;
 mod gone;
 mod grpc_words;
 mod left;
@@ -51,4 +52,4 @@ mod testing;
 pub use counts::ClientCounts;
 pub use sampler::{Offer, Sampling};
 pub use spool::SpoolConfig;
-pub use start::{Config, Handle, StartError, start};
+pub use start::{Config, Handle, SERVERS_MAX, StartError, start};

@@ -7,8 +7,9 @@
 //! widen with age, as two crystals drift apart.
 //!
 //! The estimate runs on the monotonic clock, so that nobody who sets this host's clock moves it.
-//! It follows a new estimate slowly (500 ppm, as NTP does), except when it is more than 100 ms off:
-//! then it steps, and the step is marked by a counter and a line in the log.
+//! It follows a new estimate slowly (500 ppm, as NTP does), except when it is more than 100 ms off
+//! beyond doubt: then it steps, and the step is marked by a counter and a line in the log. It does
+//! the same from server to server.
 
 use std::collections::VecDeque;
 
@@ -25,7 +26,7 @@ const DRIFT_PPM: u64 = 50;
 /// How fast the estimate follows a better one.
 const SLEW_PPM: u64 = 500;
 
-/// From here on the estimate steps instead; also how far the host's own clock may move against
+/// From here on, and from what is doubtful, the estimate steps instead; also how far the host's own clock may move against
 /// the monotonic one before something has happened to either (set by hand, or a suspended host).
 const STEP_US: u64 = 100_000;
 
@@ -116,7 +117,8 @@ impl ServerTime {
             self.trips.pop_front();
         }
         self.trips.push_back(new);
-        let best_us = self.best(now_us, wall_us).map_or(new.offset_us, |trip| trip.offset_us);
+        let best = *self.best(now_us, wall_us).unwrap_or(&new);
+        let best_us = best.offset_us;
         let Some(following) = self.following else {
             let settled = Following { from_us: best_us, to_us: best_us, since_us: now_us };
             self.following = Some(settled);
@@ -124,7 +126,9 @@ impl ServerTime {
         };
         let in_use_us = following.offset_us(now_us);
         let off_us = best_us - in_use_us;
-        let steps = off_us.unsigned_abs() > STEP_US;
+        // The Welcome of a server that everybody turns to at once may be late by more than that,
+        // and all of it on one way; the next ack knows better.
+        let steps = off_us.unsigned_abs() > STEP_US.saturating_add(best.bound_at(now_us, wall_us));
         let from_us = if steps { best_us } else { in_use_us };
         self.following = Some(Following { from_us, to_us: best_us, since_us: now_us });
         if steps { Observed::Stepped(off_us) } else { Observed::Followed }

@@ -48,11 +48,14 @@ const UPLINK_LIMIT: Duration = Duration::from_millis(4_750);
 const UPLINK_LIMIT_SPOOLED: Duration = Duration::from_millis(3_750);
 const KEEPER_LIMIT: Duration = Duration::from_secs(1);
 
+/// Most servers that one client knows: what is beyond two serves to spread a large fleet.
+pub const SERVERS_MAX: usize = 16;
+
 /// What a client is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the server listens, `host:port`.
-    pub server: String,
+    /// Where servers listen, `host:port` each; one of them gets the frames.
+    pub servers: Vec<String>,
     /// This host's name, checked by [`identity::host_name`](crate::identity::host_name).
     pub host: HostName,
     /// Root of the file system that describes the machine.
@@ -196,7 +199,8 @@ pub fn start(
     let buffer = Buffer::new(session, config.buffer_bytes, setup.window_frames);
     let shared = Arc::new(Shared::new(session, clock, buffer));
     let counts = Arc::clone(&shared.counts);
-    log::info!("session {session} of host '{}', server {}", config.host, config.server);
+    let servers = setup.servers.join(", ");
+    log::info!("session {session} of host '{}', server {servers}", config.host);
 
     let keeper = match config.spool {
         Some(spool) => {
@@ -222,11 +226,17 @@ fn check(config: &Config) -> Result<(), StartError> {
         let port = server.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
         matches!(port, Some((host, Ok(port))) if !host.is_empty() && port > 0)
     };
-    if !has_port(&config.server) || config.server.contains(char::is_whitespace) {
+    let is_server = |server: &&String| has_port(server) && !server.contains(char::is_whitespace);
+    if let Some(server) = config.servers.iter().find(|server| !is_server(server)) {
         return wrong(format!(
-            "'{}' is no server: expected host:port such as localhost:50051",
-            config.server.escape_debug()
+            "'{}' is no server: expected host:port such as localhost:50051, several of them \
+             separated by commas",
+            server.escape_debug()
         ));
+    }
+    if config.servers.is_empty() || config.servers.len() > SERVERS_MAX {
+        let count = config.servers.len();
+        return wrong(format!("{count} servers: expected 1 to {SERVERS_MAX}"));
     }
     if config.interval_min < Duration::from_millis(1) {
         return wrong("--interval-min must be 1ms or more".to_owned());
@@ -263,8 +273,11 @@ fn setup(config: &Config, sampling: &dyn Sampling) -> Setup {
         .collect();
     let interval_min_ms = u32::try_from(config.interval_min.as_millis()).unwrap_or(u32::MAX);
     let window_frames = WINDOW.as_millis() as u64 / u64::from(interval_min_ms.max(1));
+    let mut servers = config.servers.clone();
+    servers.sort_unstable();
+    servers.dedup();
     Setup {
-        server: config.server.clone(),
+        servers,
         host: config.host.clone(),
         root: config.root.clone(),
         machine: Machine::read(&config.root, &config.labels),

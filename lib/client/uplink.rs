@@ -22,7 +22,8 @@ use grpcio::{
 };
 
 use super::buffer::Writes;
-use super::conversation::{Conversation, Ending, Memory};
+use super::conversation::{Conversation, Memory, WELCOME_LIMIT_SEVERAL};
+use super::ending::Ending;
 use super::grpc_words::{explain, in_words};
 use super::left;
 use super::machine;
@@ -133,7 +134,8 @@ impl Uplink {
         let environment = contain("gRPC", || builder.build()).ok_or(StartError::Grpc)?;
         let (woken, knock) = shared.uplink_woken();
         let (woken, waker) = (woken.clone(), Waker::from(Arc::new(Knock(knock.clone()))));
-        let (memory, policy) = (Memory::default(), Reconnect::new());
+        let policy = Reconnect::new(&setup.servers, &setup.host);
+        let memory = Memory::default();
         let environment = Arc::new(environment);
         Ok(Self { shared, setup, environment, ended, memory, policy, waker, woken, stop_at: None })
     }
@@ -141,30 +143,41 @@ impl Uplink {
     /// Keeps a stream until it is time to stop, then delivers what it can and names the rest.
     /// Returns the words that it has logged about that.
     pub(super) fn run(mut self, stop: &Stop) -> String {
-        let mut is_last_try = false;
+        // A client that stops tries each server once more, at once, and only if there is something
+        // to say that nobody says later.
+        let mut tries_left = self.policy.servers();
         self.wait_for_spool(stop);
         loop {
             let (ending, lived) =
                 contain("the uplink", || self.one_stream(stop)).unwrap_or_else(|| self.panicked());
-            let wait = self.policy.after(&ending, lived, &self.shared.counts);
-            let is_settled = self.shared.buffer().is_settled();
-            if self.stop_at.is_some() && (is_last_try || is_settled || wait.is_none()) {
-                break;
-            }
+            let wait = self.next_server(&ending, lived);
             if self.stop_at.is_none() && self.rest(stop, wait.unwrap_or_default()) {
                 self.stop_at = Some(self.shared.clock.monotonic() + self.stop_limit());
             }
-            // A client that stops tries once more, at once, and only if there is something to say
-            // that nobody says later.
-            is_last_try = self.stop_at.is_some();
-            if is_last_try && (self.shared.buffer().is_settled() || self.is_kept()) {
-                break;
+            if self.stop_at.is_some() {
+                let is_done = self.shared.buffer().is_settled() || self.is_kept();
+                if is_done || wait.is_none() || tries_left == 0 {
+                    break;
+                }
+                tries_left -= 1;
             }
         }
         let words = left::report(&self.shared, self.is_kept());
         drop(self.environment);
         let _ = self.ended.recv_timeout(ENVIRONMENT_LIMIT);
         words
+    }
+
+    /// Has the policy choose where to go next, and says how long to wait.
+    fn next_server(&mut self, ending: &Ending, lived: Option<Duration>) -> Option<Duration> {
+        let before = self.policy.address().to_owned();
+        let now = self.shared.clock.monotonic();
+        let wait = self.policy.after(ending, lived, now, &self.shared.counts);
+        if self.policy.address() != before {
+            // Another server's clock is another clock, whatever the server calls itself.
+            self.memory.server.clear();
+        }
+        wait
     }
 
     fn panicked(&self) -> (Ending, Option<Duration>) {
@@ -208,6 +221,7 @@ impl Uplink {
 
     /// One stream from connecting to its end; with it how long ago it was welcomed.
     fn one_stream(&mut self, stop: &Stop) -> (Ending, Option<Duration>) {
+        let server = self.policy.address().to_owned();
         let channel = ChannelBuilder::new(Arc::clone(&self.environment))
             .keepalive_time(KEEPALIVE_TIME)
             .keepalive_timeout(KEEPALIVE_TIMEOUT)
@@ -219,11 +233,11 @@ impl Uplink {
             .use_local_subchannel_pool(true)
             .max_receive_message_len(MESSAGE_BYTES_MAX as i32)
             .max_send_message_len(MESSAGE_BYTES_MAX as i32)
-            .connect(&self.setup.server);
+            .connect(&server);
         let client = Client::new(channel);
         let (sink, receiver) = match client.duplex_streaming(&METHOD, CallOption::default()) {
             Ok(halves) => halves,
-            Err(error) => return (explain(&error, &self.setup.server, false), None),
+            Err(error) => return (explain(&error, &server, false), None),
         };
         let encoder = FrameEncoder::new(self.shared.session);
         let (broken, is_closed) = (None, false);
@@ -237,6 +251,9 @@ impl Uplink {
         let mut memory = std::mem::take(&mut self.memory);
         let hello = Box::new(self.setup.hello(self.shared.session));
         let mut conversation = Conversation::new(&shared, &mut memory, hello, &usage);
+        if self.policy.has_another(shared.clock.monotonic()) {
+            conversation.welcome_within(WELCOME_LIMIT_SEVERAL);
+        }
         let ending = self.converse(&mut conversation, &mut halves, stop);
         let welcomed = conversation.welcomed();
         let ending = match ending {
@@ -245,7 +262,7 @@ impl Uplink {
         };
         self.memory = memory;
         let lived = welcomed.map(|at| shared.clock.monotonic().saturating_sub(at));
-        (in_words(ending, &self.setup.server, lived.is_some()), lived)
+        (in_words(ending, &server, lived.is_some()), lived)
     }
 
     /// Talks until the conversation is over (`Ok`) or the stream is (`Err`).
@@ -302,7 +319,7 @@ impl Uplink {
                 Poll::Ready(None) => return Err(Ok(())),
                 Poll::Ready(Some(Err(error))) => {
                     let is_welcomed = conversation.welcomed().is_some();
-                    return Err(Err(explain(&error, &self.setup.server, is_welcomed)));
+                    return Err(Err(explain(&error, self.policy.address(), is_welcomed)));
                 }
                 Poll::Ready(Some(Ok(message))) => match decode_to_client(message) {
                     Ok(message) => conversation.received(message),

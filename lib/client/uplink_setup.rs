@@ -10,8 +10,8 @@ use crate::wire::message::{CatalogueEntry, Hello};
 /// Everything that stays the same from stream to stream.
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
-    /// `host:port`.
-    pub(super) server: String,
+    /// `host:port` each; at least one.
+    pub(super) servers: Vec<String>,
     pub(super) host: HostName,
     pub(super) root: PathBuf,
     pub(super) machine: Machine,

@@ -239,21 +239,33 @@ impl Streams {
         self.counts.frames_queued.set(waiting + self.frames_held.load(Ordering::Relaxed));
     }
 
-    /// From now on nobody is let in and nothing more is read; each stream ends as soon as what it
-    /// brought is durable and acknowledged.
-    pub(super) fn stop(&self, limit: Duration) {
+    /// From now on nobody is let in, and who is in is asked to leave within `limit`, each at a
+    /// moment of its own. Until then it is served as before, and told of what is durable at once.
+    pub(super) fn drain(&self, limit: Duration) {
         let mut registry = self.lock();
         registry.stopping = true;
         let all: Vec<_> = registry.streams.values().cloned().collect();
         drop(registry);
         for stream in all {
             let mut state = stream.lock();
-            state.stopping = true;
             state.order_drain(limit, STOPPING);
+            // Who has not been welcomed has nothing here to leave in order.
+            state.stopping |= !state.welcomed;
             if let Some(session) = &mut state.session {
                 session.close();
             }
             drop(state);
+            stream.wake();
+        }
+        self.queues.iter().for_each(|queue| queue.hurry());
+    }
+
+    /// From now on nothing more is read; each stream ends as soon as what it brought is durable and
+    /// acknowledged.
+    pub(super) fn stop(&self) {
+        let all: Vec<_> = self.lock().streams.values().cloned().collect();
+        for stream in all {
+            stream.lock().stopping = true;
             stream.wake();
         }
         self.queues.iter().for_each(|queue| queue.hurry());

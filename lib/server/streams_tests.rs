@@ -32,8 +32,14 @@ fn more_streams_than_the_limit_are_refused_in_words() {
 fn a_stopping_server_lets_nobody_in() {
     let (streams, _clock) = streams();
     let stream = streams.open("peer".into()).unwrap();
-    streams.stop(Duration::from_secs(1));
+    let welcome = streams.open("peer".into()).unwrap();
+    welcome.lock().welcomed = true;
+    streams.drain(Duration::from_secs(1));
     assert!(stream.lock().stopping);
+    assert!(!welcome.lock().stopping, "it has its time to leave");
+    streams.stop();
+    assert!(welcome.lock().stopping);
+    streams.close(&welcome);
     assert_eq!(streams.open("peer".into()).unwrap_err().kind, EndKind::GoingAway);
     assert!(!streams.wait_until_empty(Duration::ZERO));
     streams.close(&stream);

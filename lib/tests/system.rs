@@ -31,5 +31,7 @@ mod loads;
 mod outage;
 #[path = "system/pipeline.rs"]
 mod pipeline;
+#[path = "system/several.rs"]
+mod several;
 #[path = "system/stopping.rs"]
 mod stopping;

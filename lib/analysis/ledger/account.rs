@@ -87,6 +87,8 @@ pub(super) struct Account {
     /// Stored frames that history does not keep one by one.
     pub(super) thinned: u64,
     pub(super) ended: Option<String>,
+    /// Where the newest stream began, as far as was heard since the start of this process.
+    pub(super) newest_first: u64,
     /// Monotonic.
     pub(super) heard: Duration,
     /// Records of this host's partition were gone from the bus before they were read.
@@ -157,7 +159,7 @@ impl Account {
         self.top = self.top.max(seq);
         // The stream has found another way; a client that took its leave does not come back, and
         // frames from its spool do not bring it back.
-        if live && !self.said_goodbye() {
+        if live && !self.has_last_word() {
             self.ended = None;
         }
         self.bound();
@@ -194,11 +196,21 @@ impl Account {
         for range in dropped {
             self.declared.insert_range(sets::at_least(range, self.floor));
         }
-        if !self.said_goodbye() {
-            self.ended.clone_from(&record.ended);
-        }
+        self.take_end(record);
         self.bound();
         Ok(())
+    }
+
+    /// What a record says of the session's end. A server that a client has left may notice much
+    /// later that the stream is gone, when another one has long carried the session on: streams
+    /// follow each other with growing first numbers, and the newest says how it stands.
+    fn take_end(&mut self, record: &SessionRecord) {
+        let is_newest = record.first_seq >= self.newest_first;
+        self.newest_first = self.newest_first.max(record.first_seq);
+        let is_last_word = record.ended.as_deref().is_some_and(is_last_word);
+        if !self.said_goodbye() && (is_last_word || is_newest && !self.has_last_word()) {
+            self.ended.clone_from(&record.ended);
+        }
     }
 
     /// Works out what was before our time.
@@ -257,6 +269,11 @@ impl Account {
     /// Whether the client took its leave.
     pub(super) fn said_goodbye(&self) -> bool {
         self.ended.as_ref().is_some_and(|reason| reason.starts_with(BYE))
+    }
+
+    /// Whether how it ended is known from the client, so that no server's guess changes it.
+    fn has_last_word(&self) -> bool {
+        self.ended.as_deref().is_some_and(is_last_word)
     }
 
     /// Why the frames that still wait will not come any more.
@@ -368,4 +385,9 @@ impl Account {
             ended => ended.or(given_up),
         }
     }
+}
+
+/// Whether an end is told by the client, or by the next run of it.
+fn is_last_word(reason: &str) -> bool {
+    reason.starts_with(BYE) || reason.starts_with(SPOOLED)
 }

@@ -153,6 +153,7 @@ fn read_account(row: &[u8], now: Duration) -> Option<Account> {
         thinned,
         gap: source.byte() != 0,
         ended: (source.byte() != 0).then(|| text(&mut source)),
+        newest_first: 0,
         heard: now,
         changed: false,
     })

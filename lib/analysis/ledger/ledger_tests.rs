@@ -140,6 +140,63 @@ fn a_goodbye_settles_everything_and_a_silent_end_nothing() {
     assert!(session.ended.unwrap().contains("tail unknown"));
 }
 
+/// A record of one of several servers.
+fn of(server: &str, mut record: SessionRecord) -> SessionRecord {
+    record.server = server.into();
+    record
+}
+
+#[test]
+fn a_session_that_moves_to_another_server_is_one_account() {
+    let mut ledger = HostLedger::default();
+    let tell = |ledger: &mut HostLedger, record| ledger.record(&record, SECOND).unwrap();
+    tell(&mut ledger, of("a", record(1, 0, &[])));
+    frames(&mut ledger, 1..=6);
+    tell(&mut ledger, of("a", record(1, 7, &[(1, 5)])));
+    // `a` hangs; the client heard of 4 and goes to `b`, which gets 5 and 6 again.
+    tell(&mut ledger, of("b", record(5, 8, &[])));
+    frames(&mut ledger, 5..=9);
+    let session = only(&ledger, SECOND);
+    assert_eq!((session.account.sampled, session.account.stored), (9, 9));
+    assert_eq!((session.account.doubled, session.account.acknowledged), (2, 5));
+    // Half a minute later `a` finds out, or goes on telling what it knew.
+    tell(&mut ledger, of("a", ended(record(1, 7, &[(1, 6)]), "the connection was lost")));
+    let session = only(&ledger, SECOND);
+    assert_eq!((session.ended, session.account.tails_unknown), (None, 0), "`b` carries it on");
+    assert_eq!(session.account.acknowledged, 6);
+    tell(&mut ledger, of("b", ended(record(5, 9, &[(5, 9)]), "the connection was lost")));
+    tell(&mut ledger, of("a", record(1, 7, &[(1, 6)])));
+    let session = only(&ledger, SECOND);
+    assert!(session.ended.unwrap().starts_with("the connection was lost; tail unknown"));
+    // Back to `a`, which is new and knows nothing; the end is told on one of them alone.
+    tell(&mut ledger, of("a", record(10, 9, &[])));
+    assert_eq!(only(&ledger, SECOND).ended, None);
+    frames(&mut ledger, [10]);
+    tell(&mut ledger, of("a", ended(record(10, 10, &[(10, 10)]), "bye: SIGTERM")));
+    tell(&mut ledger, of("b", ended(record(5, 9, &[(5, 9)]), "the connection was lost")));
+    let session = only(&ledger, SECOND);
+    assert_eq!(session.ended.as_deref(), Some("bye: SIGTERM"));
+    let Ledger { sampled, stored, acknowledged, waiting, missing, .. } = session.account;
+    assert_eq!((sampled, stored, acknowledged, waiting, missing), (10, 10, 10, 0, 0));
+}
+
+#[test]
+fn what_the_next_run_says_outweighs_a_server_that_noticed_late() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&of("a", record(1, 0, &[])), SECOND).unwrap();
+    frames(&mut ledger, 1..=3);
+    ledger.record(&of("a", record(3, 3, &[(3, 3)])), SECOND).unwrap();
+    // Its machine died; the next run brings frame 2 again by way of `b`.
+    let words = "its client ended; session 8 brings what it left";
+    ledger.record(&of("b", ended(record(2, 4, &[]), words)), SECOND).unwrap();
+    frames(&mut ledger, [2, 3, 4]);
+    let late = ended(record(3, 3, &[(3, 3)]), "the connection was lost");
+    ledger.record(&of("a", late), SECOND).unwrap();
+    let session = only(&ledger, SECOND);
+    assert_eq!(session.ended.as_deref(), Some(words));
+    assert_eq!((session.account.tails_unknown, session.account.doubled), (0, 2));
+}
+
 #[test]
 fn a_session_that_another_one_replaced_is_given_up_after_a_while() {
     let mut ledger = HostLedger::default();

@@ -53,7 +53,7 @@ fn start_client(bench: &Bench) -> client::Handle {
 /// The real client, host `web-1`, with a source that counts its readings.
 pub fn start_client_of(server: SocketAddr, interval_min: Duration) -> client::Handle {
     let config = client::Config {
-        server: server.to_string(),
+        servers: vec![server.to_string()],
         host: "web-1".into(),
         root: PathBuf::from("/nothing"),
         labels: [("rack".to_owned(), "7".to_owned())].into(),

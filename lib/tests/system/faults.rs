@@ -108,7 +108,7 @@ fn account(fault: Fault) -> (Ledger, Vec<SessionLedger>) {
     };
     let server = server::start(&server, bus, clock.clone()).unwrap();
     let config = client::Config {
-        server: server.address().to_string(),
+        servers: vec![server.address().to_string()],
         host: "web-1".into(),
         root: "/".into(),
         labels: Default::default(),

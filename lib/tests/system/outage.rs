@@ -13,7 +13,7 @@ use crate::support::wait;
 /// How long the broker stays away.
 const OUTAGE: Duration = Duration::from_secs(10);
 
-type Frames = BTreeMap<(String, u64), usize>;
+pub type Frames = BTreeMap<(String, u64), usize>;
 
 #[test]
 fn a_killed_broker_loses_nothing_and_doubles_nothing() {
@@ -58,7 +58,7 @@ fn a_killed_broker_loses_nothing_and_doubles_nothing() {
 }
 
 /// What a client wrote down: session and number of every frame it sampled.
-fn sampled(truth: &Path) -> BTreeSet<(String, u64)> {
+pub fn sampled(truth: &Path) -> BTreeSet<(String, u64)> {
     let text = std::fs::read_to_string(truth).unwrap();
     // The last line may be half written while the client runs.
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -72,7 +72,7 @@ fn sampled(truth: &Path) -> BTreeSet<(String, u64)> {
 }
 
 /// How often each frame stands in the topic.
-fn frames_of(records: &[(String, Value)]) -> Frames {
+pub fn frames_of(records: &[(String, Value)]) -> Frames {
     let mut frames = Frames::new();
     for (_, record) in records.iter().filter(|(_, record)| record["type"] == "frame") {
         let session = record["session"].as_str().unwrap().to_owned();

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::outage::sampled;
+use crate::support::broker::free_port;
 use crate::support::program::Program;
-use crate::support::{Scratch, http};
+use crate::support::{Scratch, http, wait};
 
 /// How long anything may take to be said.
 const SOON: Duration = Duration::from_secs(30);
@@ -34,6 +36,39 @@ fn what_nobody_acknowledged_is_named_exactly() {
     let left = log.lines().find(|line| line.contains("left unacknowledged: frames 1"));
     assert!(left.is_some_and(|line| line.contains("of session ")), "{log}");
     server.stop();
+}
+
+/// `monitor` acknowledges what its history has committed, every five seconds, or when a client
+/// says Bye. A client that stops right after an outage has more to send than it keeps in flight.
+#[test]
+fn what_waits_in_memory_after_an_outage_gets_out_before_the_end() {
+    let scratch = Scratch::new("backlog");
+    let text = |name: &str| scratch.join(name).to_string_lossy().into_owned();
+    let (grpc, data) = (format!("127.0.0.1:{}", free_port()), text("data"));
+    let start = || {
+        let flags = ["--listen", "127.0.0.1:0", "--grpc-listen", &grpc, "--host", "server"];
+        let more = ["--data", &data, "--interval", "10ms"];
+        Program::start("monitor", &scratch.0, &[&flags[..], &more[..]].concat())
+    };
+    let monitor = start();
+    // Ten milliseconds make a window of 3,000 frames, of which backlog gets half.
+    let truth = scratch.join("sampled");
+    let flags = ["--server", &grpc, "--host", "web-1", "--interval-min", "10ms"];
+    let more = ["--collectors", "load,uptime", "--sampled-log", &text("sampled")];
+    let mut client =
+        Program::start("monitor-client", &scratch.0, &[&flags[..], &more[..]].concat());
+    client.wait_for_log("connected to server", SOON);
+    wait::until("its schedule", SOON, || (sampled(&truth).len() > 300).then_some(()));
+    monitor.kill();
+    let before = sampled(&truth).len();
+    wait::until("a backlog", 2 * SOON, || (sampled(&truth).len() > before + 1_900).then_some(()));
+    let monitor = start();
+    wait::until("the next stream", SOON, || {
+        (client.log().matches("connected to server").count() == 2).then_some(())
+    });
+    let log = client.stop();
+    assert!(log.contains("nothing left: "), "{log}");
+    monitor.stop();
 }
 
 #[test]
