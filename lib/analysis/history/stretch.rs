@@ -1,9 +1,12 @@
-//! What a stretch of frames takes as one segment: the door through which the bench measures what
-//! nothing else outside the room has to do with.
+//! The door through which the bench measures what nothing else outside the room has to do with:
+//! what a stretch of frames takes as one segment, and a history that is large at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
+use super::restore::OpenError;
 use super::segment::{Column, Group, Reader, Segment, encode};
+use super::store::{Commit, HostId, HostRow, SegmentKey, Snapshot, Store, StoreError};
 use crate::metric::{Frame, SeriesKey, SessionId, Value};
 
 /// Frames of one session as a segment of the finest tier, and a catalogue of their series.
@@ -65,6 +68,62 @@ impl Stretch {
         let reader = Reader::open(bytes, &mut |id| self.names.get(id as usize).cloned());
         let segment = reader.and_then(|reader| reader.all()).map_err(|error| error.to_string())?;
         Ok(Self { segment, names: self.names.clone() })
+    }
+}
+
+/// Gives every host of a history `count` others with the same past, named after it: `HOST-1` and
+/// so on. `now_ms`: Unix. How many hosts there are then.
+///
+/// # Errors
+/// There is no history, another process uses it; the disk's.
+pub fn crowd(dir: &Path, count: u32, now_ms: u64) -> Result<u32, OpenError> {
+    let store = Store::open_existing(dir, now_ms)?;
+    let snapshot = store.snapshot()?;
+    let hosts = snapshot.hosts()?;
+    let mut next = hosts.iter().map(|(id, _)| id.0 + 1).max().unwrap_or_default();
+    let mut commit = store.write()?;
+    for (id, row) in &hosts {
+        let past = past_of(&snapshot, *id, row)?;
+        for number in 1..=count {
+            let name = format!("{}-{number}", row.name);
+            past.put(&mut commit, HostId(next), HostRow { name, ..row.clone() })?;
+            next += 1;
+            if commit.is_large() {
+                commit.commit()?;
+                commit = store.write()?;
+            }
+        }
+    }
+    commit.commit()?;
+    Ok(next)
+}
+
+/// Everything of a host.
+struct Past {
+    accounts: Vec<(u128, Vec<u8>)>,
+    segments: Vec<(SegmentKey, Vec<u8>)>,
+}
+
+fn past_of(snapshot: &Snapshot, host: HostId, row: &HostRow) -> Result<Past, StoreError> {
+    let mut segments = Vec::new();
+    for (bucket_ms, _) in &row.rolled_through_ms {
+        for handle in snapshot.segments(host, *bucket_ms, (0, u64::MAX), 0)? {
+            segments.push((handle.key(), handle.read(0..handle.len())?));
+        }
+    }
+    Ok(Past { accounts: snapshot.accounts(host)?, segments })
+}
+
+impl Past {
+    fn put(&self, commit: &mut Commit<'_>, host: HostId, row: HostRow) -> Result<(), StoreError> {
+        commit.put_host(host, &row)?;
+        for (session, bytes) in &self.accounts {
+            commit.put_account(host, *session, bytes)?;
+        }
+        for (key, bytes) in &self.segments {
+            commit.put_lasting_segment(SegmentKey { host, ..*key }, bytes)?;
+        }
+        Ok(())
     }
 }
 

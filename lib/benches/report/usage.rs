@@ -102,6 +102,23 @@ pub fn pss_bytes(pid: u32) -> u64 {
     kib.unwrap_or(0) * 1_024 + children(pid).into_iter().map(pss_bytes).sum::<u64>()
 }
 
+/// Bytes that a process has made the kernel write to a disk (`write_bytes` of `/proc/PID/io`:
+/// pages made dirty; one that is changed again before it was written counts once).
+pub fn written_bytes(pid: u32) -> u64 {
+    of_io(pid, "write_bytes: ")
+}
+
+/// Bytes that a process has made the kernel read from a disk.
+pub fn read_bytes(pid: u32) -> u64 {
+    of_io(pid, "read_bytes: ")
+}
+
+fn of_io(pid: u32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
 /// CPU time by thread name of this process.
 pub fn own_threads() -> BTreeMap<String, Duration> {
     let pid = std::process::id();

@@ -13,6 +13,7 @@ pub mod broker;
 pub mod deployment;
 pub mod fleet;
 pub mod http;
+pub mod kills;
 pub mod program;
 pub mod wait;
 
