@@ -19,7 +19,7 @@ mod load;
 #[path = "null_server.rs"]
 mod null_server;
 #[path = "open_history.rs"]
-mod open_history;
+pub mod open_history;
 #[path = "played.rs"]
 mod played;
 #[path = "read_loop.rs"]

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
+use realtime_monitor::analysis::view::{QueryForm, QuerySpec};
+
+use super::child::open_history;
 use super::figures::digits;
 use super::past::{Past, forget_cached};
 use super::peers::{self, Peer};
@@ -28,11 +31,11 @@ struct Question {
     goals: [&'static str; 2],
     span_ms: u64,
     points: usize,
-    /// The path for us but host and range, and the expression for Prometheus.
-    ours: &'static str,
+    /// The same for us, but host and range, and the expression for Prometheus.
+    metric: &'static str,
+    label: Option<(&'static str, &'static str)>,
+    form: QueryForm,
     theirs: &'static str,
-    /// Prometheus is asked for samples as they are.
-    is_raw: bool,
 }
 
 const QUESTIONS: &[Question] = &[
@@ -41,38 +44,42 @@ const QUESTIONS: &[Question] = &[
         goals: ["<= 1 ms", "<= 5 ms"],
         span_ms: HOUR_MS,
         points: 3_600,
-        ours: "metric=disk_written_bytes_total&labels=device=%22vda%22&as=raw",
+        metric: "disk_written_bytes_total",
+        label: Some(("device", "vda")),
+        form: QueryForm::Raw,
         theirs: "disk_written_bytes_total{host=\"HOST\",device=\"vda\"}[1h]",
-        is_raw: true,
     },
     Question {
         what: "1 h of CPU usage, every second",
         goals: ["<= 1 ms", "<= 5 ms"],
         span_ms: HOUR_MS,
         points: 3_600,
-        ours: "metric=cpu_usage_percent",
+        metric: "cpu_usage_percent",
+        label: None,
+        form: QueryForm::Rate,
         theirs: "100*(1-sum(rate(cpu_seconds_total{host=\"HOST\",mode=~\"idle|iowait\"}[3s]))\
                  /sum(rate(cpu_seconds_total{host=\"HOST\"}[3s])))",
-        is_raw: false,
     },
     Question {
         what: "24 h of bytes written to a disk, 1,000 points",
         goals: ["<= 3 ms", "<= 20 ms"],
         span_ms: 24 * HOUR_MS,
         points: 1_000,
-        ours: "metric=disk_write_bytes_per_second",
+        metric: "disk_write_bytes_per_second",
+        label: None,
+        form: QueryForm::Rate,
         theirs: "rate(disk_written_bytes_total{host=\"HOST\",device=\"vda\"}[87s])",
-        is_raw: false,
     },
     Question {
         what: "24 h of CPU usage, 1,000 points",
         goals: ["<= 3 ms", "<= 20 ms"],
         span_ms: 24 * HOUR_MS,
         points: 1_000,
-        ours: "metric=cpu_usage_percent",
+        metric: "cpu_usage_percent",
+        label: None,
+        form: QueryForm::Rate,
         theirs: "100*(1-sum(rate(cpu_seconds_total{host=\"HOST\",mode=~\"idle|iowait\"}[87s]))\
                  /sum(rate(cpu_seconds_total{host=\"HOST\"}[87s])))",
-        is_raw: false,
     },
 ];
 
@@ -94,19 +101,29 @@ pub fn run(_settings: &Settings, table: &mut Table) -> Result<(), String> {
     for question in QUESTIONS {
         let warm = ours_warm(&scratch, &past, question)?;
         let cold = ours_cold(&scratch, &past, question)?;
+        let inside = format!("; without HTTP {}", inside(&past, question)?.words());
         let theirs = prometheus.as_deref().map(|folder| theirs(folder, &past, question));
         let theirs = theirs.transpose()?;
-        for (at, (ours, name)) in [(warm, "warm"), (cold, "cold")].iter().enumerate() {
-            let mut words = ours.words();
-            if let Some(theirs) = &theirs {
-                words += &format!("; Prometheus {}", theirs[at].words());
-            }
+        let rows = [(warm, "warm", inside.as_str()), (cold, "cold", "")];
+        for (at, (ours, name, inside)) in rows.iter().enumerate() {
+            let theirs = theirs.as_ref().map(|theirs| theirs[at].words());
+            let theirs = theirs.map_or(String::new(), |words| format!("; Prometheus {words}"));
+            let words = ours.words() + inside + &theirs;
             table.row(&format!("{}, {name}", question.what), words, question.goals[at]);
         }
     }
+    let (monitor, page) = past.monitor(&scratch);
+    let mut nothing = Times::default();
+    for _ in 0..WARM {
+        let start = Instant::now();
+        http::get(page, "/healthz")?;
+        nothing.0.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    monitor.stop();
+    table.note(format!("an answer of a line (/healthz) takes {}", nothing.words()));
     table.note(format!(
         "over HTTP, a connection for each, the whole answer read; ranges by lot in a day and a \
-         bit; {HOSTS} hosts of 60 series in the history, one of them in Prometheus; warm: {} \
+         bit; {HOSTS} hosts of 60 series in the history, one of them in Debian's Prometheus (blocks of two hours made by promtool); warm: {} \
          answers, cold: the first answer of a program just started whose files are out of the \
          kernel's cache, {COLD} of them (Prometheus {}). Ours answers minimum, mean and maximum \
          of each point, Prometheus one value.",
@@ -137,6 +154,28 @@ fn ours_cold(scratch: &Scratch, past: &Past, question: &Question) -> Result<Time
         times.0.push(ask(page, &question.of_ours(past, &host, number), question)?);
         monitor.stop();
     }
+    Ok(times)
+}
+
+/// What the engine alone takes: analysis in this process, every point of the answer made.
+fn inside(past: &Past, question: &Question) -> Result<Times, String> {
+    let analysis = open_history::begin(past.history())?.analysis;
+    let view = analysis.view();
+    let mut times = Times::default();
+    for number in 0..WARM as u64 {
+        let spec = question.spec(past, &Past::host(number % past.hosts), number);
+        let start = Instant::now();
+        let answer = view.query(&spec).map_err(|error| format!("{error:?}"))?;
+        let points: usize = answer
+            .map(|host| host.map(|host| host.series.iter().map(|s| s.points.len()).sum::<usize>()))
+            .sum::<Result<usize, _>>()
+            .map_err(|error| format!("{error:?}"))?;
+        times.0.push(start.elapsed().as_secs_f64() * 1e3);
+        if points < question.points * 9 / 10 {
+            return Err(format!("{points} points of {}", question.what));
+        }
+    }
+    times.0.drain(..WARM / 10);
     Ok(times)
 }
 
@@ -186,17 +225,38 @@ impl Question {
         (from_ms, from_ms + self.span_ms)
     }
 
-    fn of_ours(&self, past: &Past, host: &str, number: u64) -> String {
+    fn spec(&self, past: &Past, host: &str, number: u64) -> QuerySpec {
         let (from_ms, to_ms) = self.range_ms(past, number);
-        let (ours, points) = (self.ours, self.points);
-        format!("/api/query?host={host}&{ours}&from={from_ms}&to={to_ms}&points={points}")
+        let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        QuerySpec {
+            hosts: vec![host.into()],
+            metrics: vec![self.metric.to_owned()],
+            labels: self.label.into_iter().map(label).collect(),
+            from_ms,
+            to_ms,
+            points: self.points,
+            form: self.form,
+            aggregate: None,
+        }
+    }
+
+    fn of_ours(&self, past: &Past, host: &str, number: u64) -> String {
+        let spec = self.spec(past, host, number);
+        let mut path = format!("/api/query?host={host}&metric={}", self.metric);
+        for (name, value) in &spec.labels {
+            path += &format!("&labels={name}=%22{value}%22");
+        }
+        if self.form == QueryForm::Raw {
+            path += "&as=raw";
+        }
+        path + &format!("&from={}&to={}&points={}", spec.from_ms, spec.to_ms, spec.points)
     }
 
     fn of_theirs(&self, past: &Past, number: u64) -> String {
         let (from_ms, to_ms) = self.range_ms(past, number);
         let expression = escape(&self.theirs.replace("HOST", &Past::host(0)));
         let (from, to) = (from_ms as f64 / 1e3, to_ms as f64 / 1e3);
-        if self.is_raw {
+        if self.form == QueryForm::Raw {
             return format!("/api/v1/query?query={expression}&time={to}");
         }
         let step = (to - from) / self.points as f64;

@@ -13,13 +13,16 @@ use super::super::paced::{Paced, Plan};
 use super::super::support::fleet::now_ms;
 use super::super::usage;
 
+const TWO_HOURS_MS: u64 = 7_200_000;
+
 /// `--hosts N --seconds N --step N --mark N [--history DIR]`: what was used so far is noted every
 /// so many played seconds.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let plan = Plan {
         hosts: super::number(arguments, "--hosts")?,
         seconds: super::number(arguments, "--seconds")?,
-        end_ms: now_ms(),
+        // Half an hour after two hours begin: what is due at whole hours is the same each time.
+        end_ms: now_ms() / TWO_HOURS_MS * TWO_HOURS_MS + TWO_HOURS_MS / 4,
         step_s: super::number(arguments, "--step")?,
         history: super::flag(arguments, "--history").map(PathBuf::from),
     };
