@@ -172,4 +172,56 @@ mod tests {
         assert_eq!(stretch.decode(&bytes), Ok(stretch.clone()));
         assert!(stretch.decode(&bytes[1..]).is_err());
     }
+
+    /// One host with one segment of seven frames, on disk.
+    fn seeded(dir: &Path) -> Vec<u8> {
+        let stretch = Stretch::of(&(1..=7).map(frame).collect::<Vec<_>>()).unwrap();
+        let segment = stretch.encode().unwrap();
+        let store = Store::open(dir, 0).unwrap().store;
+        let mut commit = store.write().unwrap();
+        for (id, key) in (0..).zip(&stretch.names) {
+            commit.put_series(id, key.as_str(), 0).unwrap();
+        }
+        let rolled_through_ms = vec![(1_000, 0), (10_000, 0)];
+        let row = HostRow { name: "web".to_owned(), rolled_through_ms, ..HostRow::default() };
+        commit.put_host(HostId(3), &row).unwrap();
+        commit.put_account(HostId(3), 9, b"account").unwrap();
+        let key = |bucket_ms| SegmentKey { host: HostId(3), bucket_ms, start_ms: 5, run: 1 };
+        commit.put_segment(key(1_000), &segment).unwrap();
+        commit.commit().unwrap();
+        segment
+    }
+
+    #[test]
+    fn a_crowd_has_the_same_past_under_other_names() {
+        let dir = std::env::temp_dir().join(format!("rm-crowd-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        assert!(crowd(&dir, 2, 0).is_err(), "there is no history");
+        let segment = seeded(&dir);
+        assert_eq!(crowd(&dir, 2, 0).unwrap(), 6);
+
+        let store = Store::open_existing(&dir, 0).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        let hosts = snapshot.hosts().unwrap();
+        let names: Vec<(u32, &str)> =
+            hosts.iter().map(|(id, row)| (id.0, row.name.as_str())).collect();
+        assert_eq!(names, [(3, "web"), (4, "web-1"), (5, "web-2")]);
+        for (id, _) in &hosts {
+            assert_eq!(snapshot.accounts(*id).unwrap(), [(9, b"account".to_vec())]);
+            let found = snapshot.segments(*id, 1_000, (0, 9), 0).unwrap();
+            let bytes: Vec<Vec<u8>> =
+                found.iter().map(|handle| handle.read(0..handle.len()).unwrap()).collect();
+            assert_eq!(bytes, [segment.clone()]);
+        }
+        drop((snapshot, store));
+        let report = super::super::check(&dir, &mut |_| {}).unwrap();
+        assert_eq!((report.hosts, report.segments, &report.problems[..]), (3, 3, &[][..]));
+        let tier = super::super::TierReport {
+            segments: 3,
+            frames: report.frames,
+            bytes: 3 * segment.len() as u64,
+        };
+        assert_eq!(report.tiers, BTreeMap::from([(1_000, tier)]));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

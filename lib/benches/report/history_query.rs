@@ -14,6 +14,7 @@ use super::peers::{self, Peer};
 use super::settings::Settings;
 use super::support::{Scratch, http};
 use super::table::Table;
+use super::usage::Meter;
 
 const HOSTS: u64 = 4;
 const HOUR_MS: u64 = 3_600_000;
@@ -83,9 +84,9 @@ const QUESTIONS: &[Question] = &[
     },
 ];
 
-/// Times of answers, ms.
+/// Times of answers, ms, and what each took of the program's processor time, where it was looked at.
 #[derive(Default)]
-struct Times(Vec<f64>);
+struct Times(Vec<f64>, Option<f64>);
 
 /// `history-query`
 pub fn run(_settings: &Settings, table: &mut Table) -> Result<(), String> {
@@ -136,10 +137,12 @@ pub fn run(_settings: &Settings, table: &mut Table) -> Result<(), String> {
 fn ours_warm(scratch: &Scratch, past: &Past, question: &Question) -> Result<Times, String> {
     let (monitor, page) = past.monitor(scratch);
     let mut times = Times::default();
+    let mut meter = Meter::new(monitor.pid());
     for number in 0..WARM as u64 {
         let host = Past::host(number % past.hosts);
         times.0.push(ask(page, &question.of_ours(past, &host, number), question)?);
     }
+    times.1 = Some(meter.advance().as_secs_f64() * 1e3 / WARM as f64);
     times.0.drain(..WARM / 10);
     monitor.stop();
     Ok(times)
@@ -183,9 +186,11 @@ fn inside(past: &Past, question: &Question) -> Result<Times, String> {
 fn theirs(folder: &Path, past: &Past, question: &Question) -> Result<[Times; 2], String> {
     let (mut warm, mut cold) = (Times::default(), Times::default());
     let (peer, address): (Peer, SocketAddr) = peers::prometheus(folder)?;
+    let mut meter = Meter::new(peer.pid());
     for number in 0..WARM as u64 {
         warm.0.push(ask(address, &question.of_theirs(past, number), question)?);
     }
+    warm.1 = Some(meter.advance().as_secs_f64() * 1e3 / WARM as f64);
     warm.0.drain(..WARM / 10);
     drop(peer);
     for number in 0..COLD as u64 / 2 {
@@ -284,6 +289,7 @@ impl Times {
             let at = (sorted.len() as f64 * q).ceil() as usize;
             digits(sorted.get(at.saturating_sub(1)).copied().unwrap_or(f64::NAN))
         };
-        format!("p50 {}, p99 {} ms (at most {})", quantile(0.5), quantile(0.99), quantile(1.0))
+        let cpu = self.1.map_or(String::new(), |ms| format!(", {} of CPU", digits(ms)));
+        format!("p50 {}, p99 {} ms{cpu} (at most {})", quantile(0.5), quantile(0.99), quantile(1.0))
     }
 }
