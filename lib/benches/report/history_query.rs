@@ -14,7 +14,7 @@ use super::peers::{self, Peer};
 use super::settings::Settings;
 use super::support::{Scratch, http};
 use super::table::Table;
-use super::usage::Meter;
+use super::usage;
 
 const HOSTS: u64 = 4;
 const HOUR_MS: u64 = 3_600_000;
@@ -137,12 +137,13 @@ pub fn run(_settings: &Settings, table: &mut Table) -> Result<(), String> {
 fn ours_warm(scratch: &Scratch, past: &Past, question: &Question) -> Result<Times, String> {
     let (monitor, page) = past.monitor(scratch);
     let mut times = Times::default();
-    let mut meter = Meter::new(monitor.pid());
+    let before = usage::cpu_time(monitor.pid());
     for number in 0..WARM as u64 {
         let host = Past::host(number % past.hosts);
         times.0.push(ask(page, &question.of_ours(past, &host, number), question)?);
     }
-    times.1 = Some(meter.advance().as_secs_f64() * 1e3 / WARM as f64);
+    let used = usage::cpu_time(monitor.pid()) - before;
+    times.1 = Some(used.as_secs_f64() * 1e3 / WARM as f64);
     times.0.drain(..WARM / 10);
     monitor.stop();
     Ok(times)
@@ -186,11 +187,12 @@ fn inside(past: &Past, question: &Question) -> Result<Times, String> {
 fn theirs(folder: &Path, past: &Past, question: &Question) -> Result<[Times; 2], String> {
     let (mut warm, mut cold) = (Times::default(), Times::default());
     let (peer, address): (Peer, SocketAddr) = peers::prometheus(folder)?;
-    let mut meter = Meter::new(peer.pid());
+    let before = usage::cpu_time(peer.pid());
     for number in 0..WARM as u64 {
         warm.0.push(ask(address, &question.of_theirs(past, number), question)?);
     }
-    warm.1 = Some(meter.advance().as_secs_f64() * 1e3 / WARM as f64);
+    let used = usage::cpu_time(peer.pid()) - before;
+    warm.1 = Some(used.as_secs_f64() * 1e3 / WARM as f64);
     warm.0.drain(..WARM / 10);
     drop(peer);
     for number in 0..COLD as u64 / 2 {
