@@ -199,9 +199,11 @@ function rangeMoved(isNew) {
   noteTimer = setTimeout(noteRange, NOTE_AFTER_MS);
 }
 
+// Movements one after the other are one step to go back from; leaving the present or the past is one of its own.
 function noteRange() {
+  const wasPast = route.toMs !== null;
   route = routeSeen();
-  noteInAddress(route, monotonicMs() - notedMs > ONE_STEP_MS);
+  noteInAddress(route, wasPast !== (route.toMs !== null) || monotonicMs() - notedMs > ONE_STEP_MS);
   notedMs = monotonicMs();
 }
 

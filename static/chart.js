@@ -58,6 +58,10 @@ export class Chart {
     this.element.append(head, this.legend.element, this.box);
     parent.append(this.element);
     this.observe();
+    listenToHands(this, this.timeRange, (isHeld) => {
+      this.isPointerHere = isHeld;
+      if (!isHeld) this.tip.hidden = true;
+    });
   }
 
   observe() {
@@ -176,6 +180,7 @@ export class Chart {
 
   build(signature) {
     this.signature = signature;
+    const { left = -10, top = -10 } = this.plot?.cursor ?? {};
     this.plot?.destroy();
     this.plot = null;
     this.legend.setLines(this.lines, this.lines.peak);
@@ -183,16 +188,14 @@ export class Chart {
     this.measure();
     const data = [[], ...this.lines.map(() => [])];
     this.plot = new this.uPlot(this.options(), data, this.box);
+    // The crosshair of the one before, whose pointer may rest.
+    if (left >= 0) this.plot.setCursor({ left, top }, false, false);
     this.plot.over.addEventListener('pointerenter', () => {
       this.isPointerHere = true;
     });
     this.plot.over.addEventListener('pointerleave', () => {
       this.isPointerHere = false;
       this.tip.hidden = true;
-    });
-    listenToHands(this.plot, this.timeRange, (isHeld) => {
-      this.isPointerHere = isHeld;
-      if (!isHeld) this.tip.hidden = true;
     });
   }
 

@@ -9,23 +9,25 @@ const WHEEL_ZOOM_PER_PX = 0.0025;
 const WHEEL_LINE_PX = 16;
 const WHEEL_STEP_PX_MAX = 120;
 
+// `chart.box` holds the plot, which is made anew when its lines change, also under a hand: what the hand does goes on.
 // `timeRange`: see time_range.js. onHold(isHeld): a finger has come to rest on the chart, or has left it.
-export function listenToHands(plot, timeRange, onHold) {
-  const hands = new Hands(plot, timeRange, onHold);
-  const { over } = plot;
-  over.addEventListener('pointerdown', (event) => hands.down(event));
-  over.addEventListener('pointermove', (event) => hands.move(event));
-  for (const name of ['pointerup', 'pointercancel']) over.addEventListener(name, (event) => hands.up(event));
-  over.addEventListener('dblclick', () => timeRange.isPast() && timeRange.goLive());
-  over.addEventListener('wheel', (event) => hands.wheel(event), { passive: false });
+export function listenToHands(chart, timeRange, onHold) {
+  const hands = new Hands(chart, timeRange, onHold);
+  const { box } = chart;
+  const listen = (name, act, options) => box.addEventListener(name, (event) => hands.over?.contains(event.target) && act(event), options);
+  listen('pointerdown', (event) => hands.down(event));
+  listen('pointermove', (event) => hands.move(event));
+  for (const name of ['pointerup', 'pointercancel']) listen(name, (event) => hands.up(event));
+  listen('dblclick', () => timeRange.isPast() && timeRange.goLive());
+  listen('wheel', (event) => hands.wheel(event), { passive: false });
   // While a finger inspects or two fingers zoom, the page must not take the movement for a scroll.
-  over.addEventListener('touchmove', (event) => (hands.isHeld || hands.gesture) && event.cancelable && event.preventDefault(), { passive: false });
-  over.addEventListener('contextmenu', (event) => hands.isHeld && event.preventDefault());
+  listen('touchmove', (event) => (hands.isHeld || hands.gesture) && event.cancelable && event.preventDefault(), { passive: false });
+  listen('contextmenu', (event) => hands.isHeld && event.preventDefault());
 }
 
 class Hands {
-  constructor(plot, timeRange, onHold) {
-    Object.assign(this, { plot, timeRange, onHold });
+  constructor(chart, timeRange, onHold) {
+    Object.assign(this, { chart, timeRange, onHold });
     this.pointers = new Map();
     // null, or what the pointers do: { kind: 'mark' | 'pan' | 'pinch', ... }
     this.gesture = null;
@@ -33,9 +35,13 @@ class Hands {
     this.timer = null;
   }
 
+  get over() {
+    return this.chart.plot?.over;
+  }
+
   // The moment at a place of the screen, while a stretch of time is seen.
   timeAt(clientX, { fromMs, spanMs } = this.timeRange.last) {
-    const box = this.plot.over.getBoundingClientRect();
+    const box = this.over.getBoundingClientRect();
     return fromMs + ((clientX - box.left) / box.width) * spanMs;
   }
 
@@ -61,7 +67,7 @@ class Hands {
     pointer.x = event.clientX;
     if (this.isHeld) return this.inspect(event);
     if (this.gesture === null) this.maybeBegin(event, pointer);
-    if (this.gesture !== null) this.go();
+    if (this.gesture !== null) this.go(event);
   }
 
   maybeBegin(event, { startX, startY, x }) {
@@ -70,7 +76,6 @@ class Hands {
     if (isTouch && slipPx > SLIP_PX) clearTimeout(this.timer);
     if (isTouch ? Math.abs(x - startX) > SLIP_PX : Math.abs(x - startX) > DRAG_PX_MIN) {
       this.begin(isTouch || event.shiftKey ? 'pan' : 'mark');
-      this.plot.over.setPointerCapture(event.pointerId);
     }
   }
 
@@ -79,11 +84,12 @@ class Hands {
     const seen = { ...this.timeRange.last };
     const startsMs = [...this.pointers.values()].map((pointer) => this.timeAt(pointer.startX, seen));
     this.gesture = { kind, seen, startsMs };
-    this.plot.over.dataset.gesture = kind;
+    this.chart.box.dataset.gesture = kind;
   }
 
-  go() {
+  go(event) {
     const { kind, seen, startsMs } = this.gesture;
+    if (kind !== 'pinch' && !this.over.hasPointerCapture(event.pointerId)) this.over.setPointerCapture(event.pointerId);
     if (this.timeRange.held === null && kind === 'mark') return this.end();
     const nowsMs = [...this.pointers.values()].map((pointer) => this.timeAt(pointer.x, seen));
     if (kind === 'mark') this.timeRange.select(ordered(startsMs[0], nowsMs[0], seen));
@@ -116,18 +122,18 @@ class Hands {
     if (this.gesture) {
       this.gesture = null;
       this.pointers.clear();
-      delete this.plot.over.dataset.gesture;
+      delete this.chart.box.dataset.gesture;
       this.timeRange.release();
     }
     if (!this.isHeld) return;
     this.isHeld = false;
-    this.plot.setCursor({ left: -10, top: -10 }, true, true);
+    this.chart.plot?.setCursor({ left: -10, top: -10 }, true, true);
     this.onHold(false);
   }
 
   inspect(event) {
-    const box = this.plot.over.getBoundingClientRect();
-    this.plot.setCursor({ left: event.clientX - box.left, top: event.clientY - box.top }, true, true);
+    const box = this.over.getBoundingClientRect();
+    this.chart.plot?.setCursor({ left: event.clientX - box.left, top: event.clientY - box.top }, true, true);
   }
 
   wheel(event) {
@@ -140,7 +146,7 @@ class Hands {
     const stepPx = Math.max(-WHEEL_STEP_PX_MAX, Math.min(WHEEL_STEP_PX_MAX, px));
     const { timeRange } = this;
     if (isZoom) timeRange.zoomAt(this.timeAt(event.clientX), Math.exp(stepPx * WHEEL_ZOOM_PER_PX));
-    else timeRange.panBy((stepPx / this.plot.over.clientWidth) * timeRange.last.spanMs);
+    else timeRange.panBy((stepPx / this.over.clientWidth) * timeRange.last.spanMs);
   }
 }
 

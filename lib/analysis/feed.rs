@@ -1,5 +1,6 @@
 //! Updates to the one subscriber: bounded, the oldest dropped and counted when it is too slow.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -14,6 +15,7 @@ pub(in crate::analysis) const UPDATES_MAX: usize = 8_192;
 #[derive(Debug, Default)]
 pub(in crate::analysis) struct Feed {
     subscriber: Mutex<Option<Subscriber>>,
+    is_watched: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -32,9 +34,14 @@ impl Feed {
         receive
     }
 
-    /// Whether anybody listens: an update is not made for nobody.
+    /// Whether the subscriber wants updates.
+    pub(in crate::analysis) fn watch(&self, is_watched: bool) {
+        self.is_watched.store(is_watched, Ordering::Release);
+    }
+
+    /// Whether anybody looks: an update is not made for nobody.
     pub(in crate::analysis) fn is_wanted(&self) -> bool {
-        self.lock().is_some()
+        self.is_watched.load(Ordering::Acquire)
     }
 
     /// Sends an update; returns how many older ones were dropped for it.
@@ -81,6 +88,9 @@ mod tests {
         let feed = Feed::default();
         assert_eq!((feed.is_wanted(), feed.send(update(0))), (false, 0));
         let first = feed.subscribe();
+        assert!(!feed.is_wanted(), "nobody looks yet");
+        feed.watch(true);
+        assert!(feed.is_wanted());
         let sent = UPDATES_MAX as u64 + 3;
         let dropped: u64 = (1..=sent).map(|seq| feed.send(update(seq))).sum();
         assert_eq!((dropped, first.len()), (3, UPDATES_MAX));

@@ -137,6 +137,10 @@ impl View for Service {
         self.shared.feed.subscribe()
     }
 
+    fn watch(&self, is_watched: bool) {
+        self.shared.feed.watch(is_watched);
+    }
+
     fn pushed(&self, update: &LiveUpdate, pushed_ms: u64) {
         // As everywhere, backlog says nothing about how fast the way is.
         let sent_late = update.sent_ms.saturating_sub(update.time_ms) > BACKLOG_MS;

@@ -80,6 +80,7 @@ fn a_hosts_frames_are_seen_in_every_answer() {
     let room = room_with(config());
     let view = room.handle.view();
     let updates = view.subscribe();
+    view.watch(true);
     room.bus.write(session_bytes(&session("web-1", 9, 0)));
     for seq in 1..=20 {
         room.bus.write(frame_bytes(&frame("web-1", 9, seq)));

@@ -390,11 +390,13 @@ pub trait View: std::fmt::Debug + Send + Sync {
     /// Forgets a host and its past; frames that come later are a new host's. False: no such host.
     ///
     /// # Errors
-    /// In words, when the store cannot be written now; nothing was forgotten then.
+    /// In words; nothing was forgotten then.
     fn delete_host(&self, host: &str) -> Result<bool, QueryError>;
-    /// Frames from now on. One subscriber at a time: a second call ends the first's channel.
-    /// What does not fit is dropped, oldest first, and counted.
+    /// Frames from now on, while [`watch`](Self::watch)ed. One subscriber at a time: a second call
+    /// ends the first's channel. What does not fit is dropped, oldest first, and counted.
     fn subscribe(&self) -> crossbeam_channel::Receiver<Arc<LiveUpdate>>;
+    /// Whether the subscriber wants any: nothing is made for a page that nobody looks at.
+    fn watch(&self, is_watched: bool);
     /// The fan-out thread tells when it has written an update to the browsers.
     fn pushed(&self, update: &LiveUpdate, pushed_ms: u64);
 }

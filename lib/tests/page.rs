@@ -16,6 +16,8 @@ mod machine;
 mod running;
 #[path = "page/script.rs"]
 mod script;
+#[path = "page/seeded.rs"]
+mod seeded;
 #[path = "page/staleness.rs"]
 mod staleness;
 #[path = "page/thousand.rs"]

@@ -33,6 +33,8 @@ pub(crate) struct ScriptedView {
     answering: Answering,
     pub(crate) history: Mutex<HistoryStatus>,
     pub(crate) deleted: Mutex<BTreeSet<HostName>>,
+    /// Somebody looks at a live stream.
+    pub(crate) is_watched: AtomicBool,
     /// The store can be neither read nor written.
     pub(crate) store_fails: AtomicBool,
 }
@@ -85,6 +87,7 @@ impl ScriptedView {
             answering: Answering::default(),
             history: Mutex::default(),
             deleted: Mutex::default(),
+            is_watched: AtomicBool::new(false),
             store_fails: AtomicBool::new(false),
         })
     }
@@ -266,6 +269,10 @@ impl View for ScriptedView {
         let is_known = self.names().any(|name| *name == *host);
         let mut deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(is_known && deleted.insert(host.into()))
+    }
+
+    fn watch(&self, is_watched: bool) {
+        self.is_watched.store(is_watched, Ordering::Relaxed);
     }
 
     fn subscribe(&self) -> Receiver<Arc<LiveUpdate>> {

@@ -19,8 +19,12 @@ mod alone;
 mod commands;
 #[path = "system/faults.rs"]
 mod faults;
+#[path = "system/full.rs"]
+mod full;
 #[path = "system/history.rs"]
 mod history;
+#[path = "system/killed.rs"]
+mod killed;
 #[path = "system/loads.rs"]
 mod loads;
 #[path = "system/outage.rs"]

@@ -94,23 +94,16 @@ impl Index {
 
 impl Entry {
     /// A segment of a tier comes that begins at this time: spans that were done already have to
-    /// be done anew, as far as what they are made from is still there. `kept_since_ms`: for each
-    /// tier, what is older may be deleted.
-    pub(super) fn reopen(
-        &mut self,
-        tiers: &Tiers,
-        (tier, start_ms): (usize, u64),
-        kept_since_ms: &[u64],
-    ) {
+    /// be done anew.
+    pub(super) fn reopen(&mut self, tiers: &Tiers, (tier, start_ms): (usize, u64)) {
         self.done_ms.resize(tiers.as_slice().len(), 0);
         // What is merged is the finest tier; what is made from others are all but that.
         let from = if tier == 0 { 0 } else { tier + 1 };
         for (at, tier) in tiers.as_slice().iter().enumerate().skip(from) {
             let span_ms = tier.span_ms();
             let span_start_ms = start_ms - start_ms % span_ms;
-            let source = kept_since_ms.get(at.saturating_sub(1)).copied().unwrap_or(0);
             let done = &mut self.done_ms[at];
-            if *done == 0 || span_start_ms < *done && span_start_ms >= source {
+            if *done == 0 || span_start_ms < *done {
                 *done = span_start_ms;
             }
         }
@@ -122,22 +115,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn late_frames_reopen_what_can_still_be_made_anew() {
+    fn late_frames_reopen_what_is_made_of_them() {
         let (tiers, hour) = (Tiers::default(), 3_600_000);
         let day = 24 * hour;
         let mut entry = Entry::default();
-        entry.reopen(&tiers, (0, 100 * day + 5 * hour + 1), &[0, 0, 0]);
+        entry.reopen(&tiers, (0, 100 * day + 5 * hour + 1));
         assert_eq!(entry.done_ms, [100 * day + 5 * hour, 100 * day + 4 * hour, 100 * day]);
         entry.done_ms = vec![100 * day + 12 * hour, 100 * day + 10 * hour, 100 * day];
         let before = entry.clone();
-        entry.reopen(&tiers, (0, 100 * day + 13 * hour), &[0, 0, 0]);
+        entry.reopen(&tiers, (0, 100 * day + 13 * hour));
         assert_eq!(entry, before, "what comes in time reopens nothing");
-        entry.reopen(&tiers, (0, 100 * day + 7 * hour + 9), &[0, 0, 0]);
+        entry.reopen(&tiers, (0, 100 * day + 7 * hour + 9));
         assert_eq!(entry.done_ms, [100 * day + 7 * hour, 100 * day + 6 * hour, 100 * day]);
-        let before = entry.clone();
-        entry.reopen(&tiers, (0, 99 * day + hour), &[99 * day + 12 * hour, 0, 0]);
-        assert_eq!(entry.done_ms[..2], before.done_ms[..2], "its seconds may be gone");
-        assert_eq!(entry.done_ms[2], 99 * day, "its tens of seconds are there");
+        entry.reopen(&tiers, (1, 99 * day + hour));
+        assert_eq!(entry.done_ms, [100 * day + 7 * hour, 100 * day + 6 * hour, 99 * day]);
     }
 
     #[test]

@@ -22,14 +22,16 @@ use crate::analysis::rate::KeyPool;
 use crate::metric::{SeriesKey, SessionId, Value};
 
 mod keep;
+mod remainder;
 
 use keep::{Keeper, part_restless};
+pub(in crate::analysis) use remainder::with_remainder;
 
 /// Rolls segments of one tier, of any sessions of a host, up into buckets of `bucket_ms`, a
 /// multiple of theirs: one segment for each session.
 ///
-/// `around`: segments of the same tier before the span (and after it, where a clock stepped
-/// back): rates of the first frames begin at the frames in there. Without, nothing becomes wrong:
+/// `around`: segments before the span (and after it, where a clock stepped back), and what else
+/// is known of the span: rates of the first frames begin at the frames in there. Without, nothing becomes wrong:
 /// the first frames are kept.
 pub(in crate::analysis) fn roll(
     segments: &[&Segment],

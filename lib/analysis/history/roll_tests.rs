@@ -199,3 +199,43 @@ fn a_counter_that_is_none_costs_itself_only() {
     assert!(lens.len() == 2 && lens[0] < 14 && lens[1] == 600, "{lens:?}");
     assert_same_growth(&readings(&finer), &readings(&rolled), MINUTE, "restless");
 }
+
+#[test]
+fn what_the_finer_tier_lacks_stays_when_a_span_is_made_anew() {
+    for seed in 1..40 {
+        let dice = &mut Dice::new(seed);
+        let pace = PACES[dice.below(5) as usize];
+        let what = format!("seed {seed}, {pace:?}");
+        let finer = sessions(dice, pace, ROUGH, 500);
+        let parts = finer.iter().cloned().flat_map(|segment| cut(segment, 60_000));
+        // Of every second minute the seconds are gone, or never were in the finer tier.
+        let is_there = |(start_ms, _): &(u64, Segment)| start_ms / 60_000 % 2 == 0;
+        let (there, gone): (Vec<_>, Vec<_>) = parts.partition(is_there);
+        let alone = |parts: Vec<(u64, Segment)>| -> Vec<Segment> {
+            parts.into_iter().map(|(_, segment)| segment).collect()
+        };
+        let (there, gone) = (alone(there), alone(gone));
+        let there_now: Vec<&Segment> = there.iter().collect();
+        let pool = Arc::default();
+        let anew = |here: Vec<Segment>| {
+            with_remainder(roll_all(&there, &here, TEN_S), &here, &there_now, &pool)
+        };
+        let ten_s = u64::from(TEN_S);
+
+        let whole = roll_all(&finer, &[], TEN_S);
+        let made = anew(whole.clone());
+        let (kept, expected) = (readings(&made), readings(&whole));
+        let missing: Vec<_> = expected.keys().filter(|key| !kept.contains_key(*key)).collect();
+        assert!(missing.is_empty(), "{what}: {missing:?}");
+        // Once more changes nothing.
+        assert_eq!(readings(&anew(made.clone())), kept, "{what}");
+        assert_same(&extremes(&anew(made.clone()), ten_s), &extremes(&made, ten_s), &what);
+
+        let direct = roll_all(&gone, &[], TEN_S);
+        let both = readings(&anew(direct.clone()));
+        for frame in readings(&direct).keys().chain(readings(&roll_all(&there, &[], TEN_S)).keys())
+        {
+            assert!(both.contains_key(frame), "{what}: {frame:?}");
+        }
+    }
+}

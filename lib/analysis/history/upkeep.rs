@@ -4,7 +4,8 @@
 //! A host's tier is *done* up to a time: the finest one is merged that far, every other one is
 //! made that far from the one before it. Queries ask a coarse tier up to there and the finer one
 //! from there on. Frames that come late for a span that was done set the mark back, and the span
-//! is done again; nothing is deleted that the next tier has not been made from.
+//! is done again: what it has that the finer tier has not stays. Nothing is deleted that the next
+//! tier has not been made from.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -183,8 +184,11 @@ impl Upkeep {
         let finer = self.decode(&in_span(snapshot, id, source, start_ms, end_ms)?)?;
         let before_ms = start_ms.saturating_sub(source.span_ms());
         let around = self.decode(&in_span(snapshot, id, source, before_ms, start_ms)?)?;
-        let (finer, around): (Vec<_>, Vec<_>) = (finer.iter().collect(), around.iter().collect());
+        let old = self.decode(&here)?;
+        let finer: Vec<&Segment> = finer.iter().collect();
+        let around: Vec<&Segment> = around.iter().chain(&old).collect();
         let made = roll::roll(&finer, &around, tier.bucket(), &archive.pool);
+        let made = roll::with_remainder(made, &old, &finer, &archive.pool);
         archive.counts.rolled.add(made.len() as u64);
         Ok(Work { made, gone: here.iter().map(SegmentHandle::key).collect() })
     }

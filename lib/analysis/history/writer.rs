@@ -185,15 +185,12 @@ impl Writer {
             None => archive.index.get_or_number(&closed.host),
         };
         let id = HostId(entry.id);
-        let now_ms = self.time.unix_ms();
-        let kept_since_ms: Vec<u64> =
-            archive.kept_ms().iter().map(|kept| now_ms.saturating_sub(*kept)).collect();
         let mut bytes = 0;
         for segment in &closed.segments {
             let tier = archive.tiers.as_slice().iter();
             let tier =
                 tier.take_while(|tier| tier.bucket_ms < u64::from(segment.bucket_ms)).count();
-            entry.reopen(&archive.tiers, (tier, segment.start_ms), &kept_since_ms);
+            entry.reopen(&archive.tiers, (tier, segment.start_ms));
             entry.first_ms = entry.first_ms.min(segment.start_ms);
             let key = SegmentKey {
                 host: id,

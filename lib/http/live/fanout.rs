@@ -163,6 +163,8 @@ impl Fanout {
                 for host in &viewer.subscription.hosts {
                     *self.watched.entry(host.clone()).or_default() += 1;
                 }
+                // Before its snapshot is made: nothing is missed in between.
+                self.context.view.watch(true);
                 self.viewers.push(*viewer);
                 self.has_newcomers = true;
                 self.context.counts.viewers_joined.increment();
@@ -282,6 +284,7 @@ impl Fanout {
                 }
             }
             counts.viewers.set(self.viewers.len() as u64);
+            self.context.view.watch(!self.viewers.is_empty());
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use realtime_monitor::base::clock::Real;
@@ -239,7 +240,7 @@ fn h06_streams_of_a_client_that_is_gone_are_given_back() {
 
 #[test]
 fn h06_the_cap_of_viewers_is_said_in_words() {
-    let (handle, _view) = start(1);
+    let (handle, view) = start(1);
     let mut streams: Vec<_> =
         (0..256).map(|_| Events::open(handle.address(), "summary=1")).collect();
     let ask = b"GET /api/live?summary=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -252,6 +253,12 @@ fn h06_the_cap_of_viewers_is_said_in_words() {
         pause(Duration::from_millis(50));
     }
     assert_eq!(Events::open(handle.address(), "summary=1").next().name, "snapshot");
+    assert!(view.is_watched.load(Ordering::Relaxed));
+    streams.clear();
+    // Nothing is made for a page that nobody looks at any more.
+    while view.is_watched.load(Ordering::Relaxed) {
+        pause(Duration::from_millis(50));
+    }
 }
 
 fn honest_healthz(address: SocketAddr) {

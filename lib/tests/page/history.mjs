@@ -81,9 +81,10 @@ async function zoomsIntoSpike(page) {
   const widths = [];
   for (let zooms = 0; toMs - fromMs > 20 * 60_000; zooms++) {
     check(zooms < 12, `a dozen zooms, and still ${toMs - fromMs} ms are seen`);
-    const box = await page.locator(OVER).boundingBox();
+    const box = await plotBox(page);
     const x = box.x + ((spikeMs - fromMs) / (toMs - fromMs)) * box.width;
     const [left, right] = [Math.max(box.x + 2, x - box.width / 16), Math.min(box.x + box.width - 2, x + box.width / 16)];
+    const before = await page.evaluate(() => location.hash);
     await page.mouse.move(left, box.y + 30);
     await page.mouse.down();
     await page.mouse.move(right, box.y + 30, { steps: 4 });
@@ -91,7 +92,7 @@ async function zoomsIntoSpike(page) {
     await page.waitForFunction(() => document.querySelector('#chart-memory .u-select').clientWidth > 20);
     await page.mouse.up();
     await page.mouse.move(5, 300);
-    await page.waitForFunction((before) => location.hash !== before.hash && /from=\d+&to=\d+/.test(location.hash), { hash: await page.evaluate(() => location.hash) });
+    await page.waitForFunction((before) => location.hash !== before && /from=\d+&to=\d+/.test(location.hash), before);
     [fromMs, toMs] = await seenRange(page);
     check(fromMs < spikeMs && toMs > spikeMs, `the second ${spikeMs} is not in ${fromMs} to ${toMs}`);
     await isRead(page);
@@ -151,9 +152,16 @@ async function gapIsAGap(page) {
   await picture(page, 'history-gap');
 }
 
+// Where the plot of the CPU is; it may be made anew just now.
+async function plotBox(page) {
+  let box = null;
+  while (box === null) box = await page.locator(OVER).boundingBox();
+  return box;
+}
+
 // The load under the crosshair, at a share of the width, must look like `expected`.
 async function valueAt(page, share, expected) {
-  const box = await page.locator(OVER).boundingBox();
+  const box = await plotBox(page);
   await page.mouse.move(box.x + box.width * share, box.y + 30);
   await page.waitForFunction(([source]) => [...document.querySelectorAll('.chart-tip')].some((tip) => !tip.hidden)
     && new RegExp(source).test(document.querySelector('#chart-load .legend-value').textContent), [expected.source], { timeout: 5_000 })
@@ -189,7 +197,7 @@ async function keysMove(page) {
   await says('ArrowRight', '^last 1 h$');
   await says(' ', '– .*\\(1 h\\)$');
   await says('Escape', '^last 1 h$');
-  const box = await page.locator(OVER).boundingBox();
+  const box = await plotBox(page);
   await page.mouse.move(box.x + box.width / 2, box.y + 30);
   await page.keyboard.down('Control');
   await page.mouse.wheel(0, 100);
@@ -232,7 +240,7 @@ async function fingersMove(browser) {
   await waitForLink(page, 'live');
   await isRead(page);
   await checkFits(page, 'a day on a phone');
-  const box = await page.locator(OVER).boundingBox();
+  const box = await plotBox(page);
   const device = await context.newCDPSession(page);
   const touch = (type, xs) => device.send('Input.dispatchTouchEvent', { type, touchPoints: xs.map((x, id) => ({ x: box.x + x, y: box.y + 40, id })) });
   await touch('touchStart', [80]);

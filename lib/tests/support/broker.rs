@@ -157,7 +157,7 @@ fn states(pid: Pid) -> Vec<char> {
 
 /// A port below the range that outgoing connections get, so that it is still free after a restart;
 /// never the same twice in this process, and processes begin at different places.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static USED: AtomicU16 = AtomicU16::new(0);
     let first = 10_300 + u16::try_from(std::process::id() % 600).unwrap_or(0) * 32;
     loop {

@@ -21,9 +21,12 @@ const WRITE_AFTER: &str = "700ms";
 /// Gauge of the fleet that tells the number of its frame: 1,000 and that.
 const METRIC: &str = "uptime_seconds";
 
-/// Host -> second -> the value, where it was sampled once in that second; `None` where more often:
-/// then thinning decides what is kept of it, which its own tests look at.
-pub type Seconds = BTreeMap<String, BTreeMap<u64, Option<f64>>>;
+/// Points of queries are so wide: two frames or three, of which the history keeps one a second and
+/// the extremes of all.
+const POINT_MS: u64 = 2_000;
+
+/// Host -> beginning of the point, milliseconds -> lowest and highest value.
+pub type Points = BTreeMap<String, BTreeMap<u64, (f64, f64)>>;
 
 fn start_analysis(system: &Deployment) -> Program {
     let kafka = format!("127.0.0.1:{}", system.broker.port());
@@ -48,7 +51,7 @@ pub struct Survived {
     /// Of those, what stands twice in the topic.
     pub doubled: u64,
     /// What was sampled.
-    pub seconds: Seconds,
+    pub points: Points,
 }
 
 /// Kills analysis so many times, at moments drawn by lot, and looks at what is there afterwards:
@@ -74,10 +77,10 @@ pub fn kill_again_and_again(kills: u64) -> Survived {
     let (sent, _) = fleet.finish(2 * SOON);
     let ledger = settled(&system, sent);
     assert_eq!(ledger["missing"], 0, "{ledger}");
-    let (seconds, sent_again) = truth(&system);
+    let (points, sent_again) = truth(&system);
     // What analysis saw twice is what stands twice in the topic, however often it was read.
     assert_eq!(ledger["doubled"], sent_again, "{ledger}");
-    assert_same(&system, &seconds, "by query, after the kills");
+    assert_same(&system, &points, "by query, after the kills");
 
     // And the same from the disk alone, in another process.
     let stopped = end(&mut system).stop();
@@ -85,9 +88,9 @@ pub fn kill_again_and_again(kills: u64) -> Survived {
     restart(&mut system);
     let again = settled(&system, sent);
     assert_eq!((&again["doubled"], &again["missing"]), (&ledger["doubled"], &ledger["missing"]));
-    assert_same(&system, &seconds, "by query, after a restart");
+    assert_same(&system, &points, "by query, after a restart");
     eprintln!("{sent} frames through {kills} kills: 0 missing, 0 counted twice");
-    Survived { system, sent, doubled: sent_again, seconds }
+    Survived { system, sent, doubled: sent_again, points }
 }
 
 /// Takes the analysis out, to be ended; what stands in for it ends by itself.
@@ -104,8 +107,8 @@ pub fn settled(system: &Deployment, sent: u64) -> Value {
     })
 }
 
-/// What the topic holds, thinned to seconds, and how many frames it holds twice.
-fn truth(system: &Deployment) -> (Seconds, u64) {
+/// What the topic holds, in points, and how many frames it holds twice.
+fn truth(system: &Deployment) -> (Points, u64) {
     let mut frames: BTreeMap<(String, String, u64), Value> = BTreeMap::new();
     let mut doubled = 0;
     for (host, record) in system.topic() {
@@ -115,44 +118,39 @@ fn truth(system: &Deployment) -> (Seconds, u64) {
             doubled += u64::from(frames.insert(key, record).is_some());
         }
     }
-    let mut seconds = Seconds::new();
+    let mut points = Points::new();
     for ((host, _, _), record) in frames {
-        let second = record["time_ms"].as_u64().unwrap() / 1_000;
+        let start_ms = record["time_ms"].as_u64().unwrap() / POINT_MS * POINT_MS;
         let value = record["samples"][METRIC].as_f64().unwrap();
-        let known = seconds.entry(host).or_default().entry(second);
-        known.and_modify(|value| *value = None).or_insert(Some(value));
+        let point = points.entry(host).or_default().entry(start_ms).or_insert((value, value));
+        *point = (point.0.min(value), point.1.max(value));
     }
-    (seconds, doubled)
+    (points, doubled)
 }
 
 /// What is answered is what is true.
 #[track_caller]
-pub fn assert_same(system: &Deployment, truth: &Seconds, what: &str) {
-    let mut answered = answered(system.page);
-    for (host, seconds) in &mut answered {
-        for (second, value) in seconds {
-            if truth.get(host).and_then(|truth| truth.get(second)) == Some(&None) {
-                *value = None;
-            }
-        }
+pub fn assert_same(system: &Deployment, truth: &Points, what: &str) {
+    let answered = answered(system.page);
+    assert_eq!(answered.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>(), "{what}");
+    for (host, points) in &answered {
+        assert_eq!(points, &truth[host], "{host}, {what}");
     }
-    assert_eq!(answered, *truth, "{what}");
 }
 
 /// The same by query, from live and history.
-fn answered(page: SocketAddr) -> Seconds {
-    let path = format!("/api/query?metric={METRIC}&as=raw&from=-10m&to=now&points=1000");
+fn answered(page: SocketAddr) -> Points {
+    let path = format!("/api/query?metric={METRIC}&as=raw&from=-10m&to=now&points=301");
     let answer = http::json(page, &path).expect("an answer");
-    let mut seconds = Seconds::new();
+    let mut hosts = Points::new();
     for series in answer["series"].as_array().unwrap() {
-        assert_eq!(series["interval_ms"], 1_000, "{series}");
+        assert_eq!(series["interval_ms"], POINT_MS, "{series}");
         let host = series["host"].as_str().unwrap().to_owned();
-        let values = series["points"].as_array().unwrap().iter().map(|point| {
-            let [second, min, _, max] = [0, 1, 2, 3].map(|at| point[at].as_f64().unwrap());
-            // What is not as it was sampled has a spread.
-            (second as u64 / 1_000, (min == max).then_some(min))
+        let points = series["points"].as_array().unwrap().iter().map(|point| {
+            let [start_ms, min, _, max] = [0, 1, 2, 3].map(|at| point[at].as_f64().unwrap());
+            (start_ms as u64, (min, max))
         });
-        seconds.insert(host, values.collect());
+        hosts.insert(host, points.collect());
     }
-    seconds
+    hosts
 }

@@ -12,6 +12,7 @@
 pub mod broker;
 pub mod deployment;
 pub mod fleet;
+pub mod history;
 pub mod http;
 pub mod kills;
 pub mod program;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use super::wait;
 
@@ -25,10 +25,20 @@ pub struct Program {
 impl Program {
     /// Starts `name` (a binary of this package) with its log in `folder`.
     pub fn start(name: &'static str, folder: &Path, arguments: &[&str]) -> Self {
+        Self::run(name, folder, command(binary(name)).args(arguments))
+    }
+
+    /// The same, but a file that may not grow ends it no more than a full disk would: writing
+    /// fails.
+    pub fn start_under_limits(name: &'static str, folder: &Path, arguments: &[&str]) -> Self {
+        let shell = ["-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
+        Self::run(name, folder, command("sh").args(shell).arg(binary(name)).args(arguments))
+    }
+
+    fn run(name: &'static str, folder: &Path, command: &mut Command) -> Self {
         let number = std::fs::read_dir(folder).unwrap().count();
         let log = folder.join(format!("{name}-{number}.log"));
-        let child = command(binary(name))
-            .args(arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
@@ -78,6 +88,12 @@ impl Program {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// No file that it writes to becomes larger than this; `None`: as large as it likes.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// Waits for the end of the process.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::deployment::{Deployment, SOON};
 use crate::support::kills::{
-    Seconds, Survived, assert_same, end, kill_again_and_again, restart, settled,
+    Points, Survived, assert_same, end, kill_again_and_again, restart, settled,
 };
 use crate::support::program::{binary, command};
 use crate::support::{http, wait};
@@ -15,13 +15,13 @@ const KILLS: u64 = 15;
 
 #[test]
 fn fifteen_kills_lose_nothing_and_double_nothing() {
-    let Survived { mut system, sent, seconds, .. } = kill_again_and_again(KILLS);
-    beside_it(&mut system, sent, &seconds);
+    let Survived { mut system, sent, points, .. } = kill_again_and_again(KILLS);
+    beside_it(&mut system, sent, &points);
 }
 
 /// What an operator does beside it: a backup while it runs, a check, a second process, a host
 /// deleted, a file that is damaged.
-fn beside_it(system: &mut Deployment, sent: u64, seconds: &Seconds) {
+fn beside_it(system: &mut Deployment, sent: u64, points: &Points) {
     let data = system.scratch.join("data");
     let copy = system.scratch.join("copy/history");
     run(&["backup", "--data", &text(&data), &text(&copy)], true);
@@ -32,7 +32,7 @@ fn beside_it(system: &mut Deployment, sent: u64, seconds: &Seconds) {
     let gone = "host0007";
     let deleted = http::request(system.page, "DELETE", &format!("/api/hosts/{gone}"));
     assert_eq!(deleted.unwrap().status, 204);
-    let mut left = seconds.clone();
+    let mut left = points.clone();
     left.remove(gone).unwrap();
     assert_same(system, &left, "without the host that was deleted");
     end(system).stop();
@@ -51,7 +51,7 @@ fn beside_it(system: &mut Deployment, sent: u64, seconds: &Seconds) {
     restart(system);
     settled(system, sent);
     assert!(system.analysis.log().contains("set aside"), "{}", system.analysis.log());
-    assert_same(system, seconds, "made anew from the topic");
+    assert_same(system, points, "made anew from the topic");
     end(system).stop();
     run(&["check", "--data", &text(&data)], true);
 }
