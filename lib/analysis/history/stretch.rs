@@ -211,7 +211,7 @@ mod tests {
             let found = snapshot.segments(*id, 1_000, (0, 9), 0).unwrap();
             let bytes: Vec<Vec<u8>> =
                 found.iter().map(|handle| handle.read(0..handle.len()).unwrap()).collect();
-            assert_eq!(bytes, [segment.clone()]);
+            assert_eq!(bytes, std::slice::from_ref(&segment));
         }
         drop((snapshot, store));
         let report = super::super::check(&dir, &mut |_| {}).unwrap();
