@@ -13,11 +13,11 @@ use crate::metric::{SeriesKey, SessionId};
 
 /// What became of a chunk's frames.
 #[derive(Debug, Default)]
-struct Made {
-    segments: Vec<Encoded>,
+pub(super) struct Made {
+    pub(super) segments: Vec<Encoded>,
     thinned: Vec<(SessionId, u64)>,
     points: u64,
-    too_old: u64,
+    pub(super) too_old: u64,
     unnamed: u64,
 }
 
@@ -84,7 +84,7 @@ impl Archive {
     }
 
     /// Puts a segment into the finest tier that still keeps its time, span by span.
-    fn place(&self, segment: Segment, wall_ms: u64, made: &mut Made) {
+    pub(super) fn place(&self, segment: Segment, wall_ms: u64, made: &mut Made) {
         let tiers = self.tiers.as_slice();
         for (_, part) in merge::cut(segment, tiers[0].span_ms()) {
             let Some((start_ms, _)) = part.bounds_ms() else { continue };

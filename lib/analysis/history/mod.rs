@@ -39,6 +39,7 @@ mod assemble;
 mod closing;
 mod column;
 mod counts;
+mod expiry;
 mod fold;
 mod forget;
 mod index;

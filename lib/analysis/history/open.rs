@@ -50,6 +50,17 @@ pub(in crate::analysis) struct Open {
     /// Of blocks, waiting rows and layouts.
     bytes: usize,
     first: Option<(Duration, u64)>,
+    times: Times,
+}
+
+/// The first and the last time of some frames, Unix ms.
+#[derive(Debug, Clone, Copy)]
+struct Times(u64, u64);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(u64::MAX, 0)
+    }
 }
 
 /// One session of the host.
@@ -87,6 +98,7 @@ pub(in crate::analysis) struct Taken {
     waiting: Vec<(SessionId, Vec<Row>)>,
     /// What each session's first rates begin at.
     before: Vec<(SessionId, Vec<Before>)>,
+    times: Times,
 }
 
 impl Open {
@@ -99,6 +111,7 @@ impl Open {
         now: Duration,
     ) {
         self.first.get_or_insert((now, offset));
+        self.times = Times(self.times.0.min(row.time_ms), self.times.1.max(row.time_ms));
         let at = self.session(session);
         let session = &mut self.sessions[at];
         let grown = session.share_layout(&mut row) + row_bytes(&row);
@@ -166,7 +179,13 @@ impl Open {
             waiting.push((session.id, rows));
         }
         (self.points, self.bytes, self.first) = (0, 0, None);
-        Taken { sealed: std::mem::take(&mut self.sealed), waiting, before }
+        let times = std::mem::take(&mut self.times);
+        Taken { sealed: std::mem::take(&mut self.sealed), waiting, before, times }
+    }
+
+    /// Whether there is a frame with a time in `from_ms..to_ms`, or may be.
+    pub(in crate::analysis) fn overlaps(&self, times_ms: (u64, u64)) -> bool {
+        self.times.overlap(times_ms)
     }
 
     /// What is open now, to be read without the lock; nothing is taken out.
@@ -176,6 +195,7 @@ impl Open {
             sealed: self.sealed.clone(),
             waiting: self.sessions.iter().map(waiting).collect(),
             before: self.before(),
+            times: self.times,
         }
     }
 
@@ -291,7 +311,18 @@ impl Session {
     }
 }
 
+impl Times {
+    fn overlap(self, (from_ms, to_ms): (u64, u64)) -> bool {
+        self.0 < to_ms && self.1 >= from_ms
+    }
+}
+
 impl Taken {
+    /// Whether there is a frame with a time in `from_ms..to_ms`, or may be.
+    pub(in crate::analysis) fn overlaps(&self, times_ms: (u64, u64)) -> bool {
+        self.times.overlap(times_ms)
+    }
+
     #[cfg(test)]
     /// Whether there is no frame.
     pub(in crate::analysis) fn is_empty(&self) -> bool {

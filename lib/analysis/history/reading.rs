@@ -145,17 +145,17 @@ impl Reading {
     }
 
     /// What is in no closed chunk yet.
-    fn open(&self, host: &str) -> Vec<Segment> {
+    fn open(&self, host: &str, times_ms: (u64, u64)) -> Vec<Segment> {
         let Some(host) = self.host(host) else { return Vec::new() };
         // Two steps: the lock is free again before anything is decoded.
         let state = host.lock();
-        let (open, closing) = (state.track.open.copy(), state.track.closing.clone());
+        let open = state.track.open.overlaps(times_ms).then(|| state.track.open.copy());
+        let closing = state.track.closing.as_ref().filter(|taken| taken.overlaps(times_ms));
+        let parts = [open, closing.cloned()];
         drop(state);
         let pool = &self.shared.hosts.pool;
         let thinned = |taken: Taken| taken.thin(pool).segments;
-        let mut segments = thinned(open);
-        segments.extend(closing.into_iter().flat_map(thinned));
-        segments
+        parts.into_iter().flatten().flat_map(thinned).collect()
     }
 }
 
@@ -210,8 +210,8 @@ impl Past for Reading {
     ) -> Result<Vec<Segment>, QueryError> {
         let Some((archive, at, tier)) = self.tier(bucket_ms) else { return Ok(Vec::new()) };
         // In this order: what moves on meanwhile is found twice, and counted once.
-        let mut found = if at == 0 { self.open(host) } else { Vec::new() };
         let time = (from_ms, to_ms);
+        let mut found = if at == 0 { self.open(host, time) } else { Vec::new() };
         let stored = archive.waiting(host, bucket_ms, time, wanted).and_then(|waiting| {
             found.extend(waiting);
             match archive.on_disk(host, tier, time, wanted) {

@@ -1,5 +1,5 @@
 //! What is done to the past between commits: small segments become whole ones, whole spans are
-//! rolled up into the next tier, what is old enough goes, and the file stays under its limit.
+//! rolled up into the next tier; what is old enough goes ([`super::expiry`]).
 //!
 //! A host's tier is *done* up to a time: the finest one is merged that far, every other one is
 //! made that far from the one before it. Queries ask a coarse tier up to there and the finer one
@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::archive::Archive;
+use super::expiry::Expiry;
 use super::index::Entry;
 use super::segment::Segment;
 use super::store::{Commit, HostId, SegmentHandle, SegmentKey, Snapshot, StoreError};
@@ -30,15 +31,6 @@ const GRACE_MS: u64 = 10 * 60 * 1_000;
 /// hour of 60 series takes some 15 ms; a thousand hosts have one an hour each.
 const SPANS_PER_TURN: usize = 16;
 
-/// How often it is looked for what is old enough to go, and for the size of the file.
-const EXPIRY_INTERVAL_MS: u64 = 60 * 1_000;
-
-/// Segments deleted in one transaction, at most.
-const EXPIRED_PER_TURN: usize = 1_000;
-
-/// Longest span of a tier (`Tier::span_ms`).
-const LONGEST_SPAN_MS: u64 = 60 * 86_400_000;
-
 /// At most one line about what fails in this time.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
@@ -48,7 +40,7 @@ pub(super) struct Upkeep {
     archive: Arc<Archive>,
     /// Host to go on with: each gets its turn.
     next_host: Option<HostName>,
-    expired_ms: u64,
+    expiry: Expiry,
     failures: Throttle,
 }
 
@@ -69,7 +61,12 @@ struct Work {
 
 impl Upkeep {
     pub(super) fn new(archive: Arc<Archive>) -> Self {
-        Self { archive, next_host: None, expired_ms: 0, failures: Throttle::new(LOG_PERIOD) }
+        Self {
+            expiry: Expiry::new(archive.clone()),
+            archive,
+            next_host: None,
+            failures: Throttle::new(LOG_PERIOD),
+        }
     }
 
     /// Does some of what is to be done; whether there may be more.
@@ -78,7 +75,7 @@ impl Upkeep {
             return false;
         }
         let done = self.do_spans(now_ms, runs).and_then(|more| {
-            self.expire(now_ms)?;
+            self.expiry.turn(now_ms)?;
             Ok(more)
         });
         done.unwrap_or_else(|error| {
@@ -126,7 +123,8 @@ impl Upkeep {
         }
         committed?;
         entries.into_iter().for_each(|(host, entry)| archive.index.set(host, entry));
-        Ok(tasks.len() >= SPANS_PER_TURN)
+        // What was done may be what the next tier waited for.
+        Ok(true)
     }
 
     /// The next spans, host after host.
@@ -248,108 +246,6 @@ impl Upkeep {
         }
         Ok(())
     }
-
-    /// Lets go of what is older than its tier is kept, and of more when the file is too large.
-    fn expire(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        if now_ms.saturating_sub(self.expired_ms) < EXPIRY_INTERVAL_MS {
-            return Ok(());
-        }
-        let usage = self.archive.store.snapshot()?.usage()?;
-        self.archive.counts.file_bytes.set(usage.file_bytes);
-        self.archive.counts.used_bytes.set(usage.used_bytes);
-        let (bytes, bytes_max) = (usage.used_bytes, self.archive.bytes_max);
-        let is_too_large = bytes_max > 0 && bytes > bytes_max;
-        if is_too_large {
-            self.shorten(bytes, now_ms);
-        }
-        let archive = Arc::clone(&self.archive);
-        let _writing = archive.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = archive.store.snapshot()?;
-        let mut commit = archive.store.write()?;
-        let mut gone = 0;
-        for host in archive.index.all().keys() {
-            let of = (&snapshot, host);
-            gone += self.expire_host(&mut commit, of, now_ms, EXPIRED_PER_TURN - gone)?;
-            if gone == EXPIRED_PER_TURN || commit.is_large() {
-                break;
-            }
-        }
-        let unused = archive.names.forget_unused(now_ms, archive.tiers.reach_ms());
-        for id in &unused {
-            commit.delete_series(*id)?;
-        }
-        if gone == 0 && unused.is_empty() {
-            drop(commit);
-        } else {
-            commit.commit()?;
-        }
-        let counts = &archive.counts;
-        (if is_too_large { &counts.shortened } else { &counts.expired }).add(gone as u64);
-        // What is left of it goes in the next turns; so does what is too much.
-        if gone < EXPIRED_PER_TURN && !is_too_large {
-            self.expired_ms = now_ms;
-        }
-        Ok(())
-    }
-
-    fn expire_host(
-        &self,
-        commit: &mut Commit<'_>,
-        (snapshot, host): (&Snapshot, &HostName),
-        now_ms: u64,
-        count_max: usize,
-    ) -> Result<usize, StoreError> {
-        let archive = &self.archive;
-        let Some(entry) = archive.index.get(host) else { return Ok(0) };
-        let id = HostId(entry.id);
-        let tiers = archive.tiers.as_slice();
-        let mut gone = 0;
-        for (at, (tier, kept_ms)) in tiers.iter().zip(archive.kept_ms()).enumerate() {
-            let next_done_ms = entry.done_ms.get(at + 1).copied().unwrap_or(u64::MAX);
-            let before_ms = now_ms.saturating_sub(kept_ms).min(next_done_ms);
-            // Whole spans only: their end must be before it.
-            let before_ms = before_ms.saturating_sub(tier.span_ms());
-            if entry.first_ms >= before_ms {
-                continue;
-            }
-            let old = snapshot.segments(id, tier.bucket(), (0, before_ms - 1), 0)?;
-            for handle in old.iter().take(count_max - gone) {
-                commit.delete_segment(handle.key())?;
-                gone += 1;
-            }
-        }
-        // Nothing of it is older than the tier that reaches back farthest.
-        let reach_ms = archive.kept_ms().into_iter().max().unwrap_or_default();
-        let first_ms = entry.first_ms.max(now_ms.saturating_sub(reach_ms + 2 * LONGEST_SPAN_MS));
-        if gone < count_max && first_ms > entry.first_ms {
-            archive.index.set(host.clone(), Entry { first_ms, ..entry });
-        }
-        Ok(gone)
-    }
-
-    /// The file is too large: the tier that reaches back farthest reaches a span less.
-    fn shorten(&self, bytes: u64, now_ms: u64) {
-        let archive = &self.archive;
-        let kept_ms = archive.kept_ms();
-        let farthest = (0..kept_ms.len()).max_by_key(|at| kept_ms[*at]);
-        let Some(at) = farthest else { return };
-        let tier = archive.tiers.as_slice()[at];
-        let hosts = archive.index.all();
-        let Some(oldest_ms) = hosts.values().map(|entry| entry.first_ms).min() else { return };
-        // What was never kept so long need not be given up step by step.
-        let kept = kept_ms[at].min(now_ms.saturating_sub(oldest_ms));
-        let shorter = kept.saturating_sub(tier.span_ms()).max(2 * tier.span_ms());
-        if shorter < kept_ms[at] {
-            let days = shorter as f64 / 86_400_000.0;
-            log::warn!(
-                "history: {bytes} bytes are more than --history-max {}: points of {} s are kept \
-                 for {days:.1} days only",
-                archive.bytes_max,
-                tier.bucket_ms / 1_000,
-            );
-            archive.set_kept_ms(at, shorter);
-        }
-    }
 }
 
 /// The segments of a tier that begin in a span.
@@ -362,3 +258,7 @@ fn in_span(
 ) -> Result<Vec<SegmentHandle>, StoreError> {
     snapshot.segments(host, tier.bucket(), (start_ms, end_ms.saturating_sub(1)), 0)
 }
+
+#[cfg(test)]
+#[path = "upkeep_tests.rs"]
+mod tests;

@@ -16,7 +16,7 @@ use super::index::Entry;
 use super::lane::Lane;
 use super::logged;
 use super::names::NameRow;
-use super::pending::Closed;
+use super::pending::{Closed, Encoded};
 use super::request::Requests;
 use super::store::{Commit, DESCRIPTION, HostId, HostRow, PartitionRow, SegmentKey, StoreError};
 use super::tiers::Tiers;
@@ -33,6 +33,10 @@ use crate::metric::{HostName, SessionId};
 /// From one commit to the next: what a client's frame waits for its ack on a bus that keeps
 /// nothing. Committing every second would write six times as much.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A commit writes 128 KB for every GiB of the file (redb's map of what is free): a large one has
+/// its commits rarer, up to so many times. 20 GiB cost 130 KB a second then.
+const COMMIT_INTERVALS_MAX: u64 = 4;
 
 /// Longest that upkeep holds up the next commit; it goes on after that.
 const UPKEEP_TIME_MAX: Duration = Duration::from_secs(2);
@@ -104,7 +108,10 @@ impl Writer {
     /// Commits until it is time to stop, and once more then.
     pub(in crate::analysis) fn run(mut self, stop: &Stop) {
         loop {
-            let interval = COMMIT_INTERVAL.min(self.archive.write_after);
+            let intervals =
+                (self.archive.counts.file_bytes.get() >> 30).clamp(1, COMMIT_INTERVALS_MAX);
+            let interval = COMMIT_INTERVAL * u32::try_from(intervals).unwrap_or(1);
+            let interval = interval.min(self.archive.write_after);
             let due = self.time.clock.at(self.time.now() + interval);
             select! {
                 recv(due) -> _ => {}
@@ -185,22 +192,7 @@ impl Writer {
             None => archive.index.get_or_number(&closed.host),
         };
         let id = HostId(entry.id);
-        let mut bytes = 0;
-        for segment in &closed.segments {
-            let tier = archive.tiers.as_slice().iter();
-            let tier =
-                tier.take_while(|tier| tier.bucket_ms < u64::from(segment.bucket_ms)).count();
-            entry.reopen(&archive.tiers, (tier, segment.start_ms));
-            entry.first_ms = entry.first_ms.min(segment.start_ms);
-            let key = SegmentKey {
-                host: id,
-                bucket_ms: segment.bucket_ms,
-                start_ms: segment.start_ms,
-                run: self.runs.next(),
-            };
-            commit.put_segment(key, &segment.bytes)?;
-            bytes += segment.bytes.len() as u64;
-        }
+        let bytes = put_segments(archive, commit, &mut entry, &closed.segments, &self.runs)?;
         for (session, row) in &closed.ledger.accounts {
             commit.put_account(id, session.0, row)?;
         }
@@ -312,6 +304,28 @@ impl Writer {
 }
 
 /// Names that segments of this transaction use.
+/// Segments of a host, and that what is made of their tiers is to be made anew; their bytes.
+pub(super) fn put_segments(
+    archive: &Archive,
+    commit: &mut Commit<'_>,
+    entry: &mut Entry,
+    segments: &[Encoded],
+    runs: &Runs,
+) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    for Encoded { bucket_ms, start_ms, bytes: segment, .. } in segments {
+        let tiers = archive.tiers.as_slice().iter();
+        let tier = tiers.take_while(|tier| tier.bucket() < *bucket_ms).count();
+        entry.reopen(&archive.tiers, (tier, *start_ms));
+        entry.first_ms = entry.first_ms.min(*start_ms);
+        let host = HostId(entry.id);
+        let key = SegmentKey { host, bucket_ms: *bucket_ms, start_ms: *start_ms, run: runs.next() };
+        commit.put_segment(key, segment)?;
+        bytes += segment.len() as u64;
+    }
+    Ok(bytes)
+}
+
 pub(super) fn put_names(commit: &mut Commit<'_>, names: &[NameRow]) -> Result<(), StoreError> {
     for (id, text, used_day) in names {
         commit.put_series(*id, text, *used_day)?;

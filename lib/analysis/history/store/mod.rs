@@ -51,7 +51,7 @@ pub(in crate::analysis) use counts::StoreCounts;
 pub(in crate::analysis) use error::StoreError;
 pub(in crate::analysis) use handle::SegmentHandle;
 pub(in crate::analysis) use rows::{HostRow, PartitionRow};
-pub(in crate::analysis) use snapshot::Snapshot;
+pub(in crate::analysis) use snapshot::{Snapshot, Usage};
 pub(in crate::analysis) use tables::{DESCRIPTION, HostId, SegmentKey};
 
 use engine::Engine;
