@@ -68,6 +68,8 @@ needs_bench() {
     needs_test
     command_from prometheus-node-exporter prometheus-node-exporter
     command_from collectd collectd-core
+    command_from prometheus prometheus
+    command_from promtool prometheus
 }
 
 needs_dist() {

@@ -28,16 +28,32 @@ mod analysis;
 mod child;
 #[path = "report/client.rs"]
 mod client;
+#[path = "report/course.rs"]
+mod course;
 #[path = "report/figures.rs"]
 mod figures;
+#[path = "report/history_bytes.rs"]
+mod history_bytes;
+#[path = "report/history_kills.rs"]
+mod history_kills;
+#[path = "report/history_query.rs"]
+mod history_query;
+#[path = "report/history_reopen.rs"]
+mod history_reopen;
 #[path = "report/history_size.rs"]
 mod history_size;
 #[path = "report/machine.rs"]
 mod machine;
+#[path = "report/made_up.rs"]
+mod made_up;
 #[path = "report/micro.rs"]
 mod micro;
+#[path = "report/paced.rs"]
+mod paced;
 #[path = "report/page.rs"]
 mod page;
+#[path = "report/past.rs"]
+mod past;
 #[path = "report/peers.rs"]
 mod peers;
 #[path = "report/relay.rs"]
@@ -150,6 +166,36 @@ const MEASUREMENTS: &[Measurement] = &[
         name: "history-size",
         about: "recorded data as segments of the history",
         run: history_size::run,
+    },
+    Measurement {
+        name: "history-tiers",
+        about: "a host's past on disk, all resolutions full",
+        run: history_bytes::tiers,
+    },
+    Measurement {
+        name: "history-replay",
+        about: "a topic into the history, and what it writes",
+        run: history_bytes::replay,
+    },
+    Measurement {
+        name: "history-query",
+        about: "the past asked for, beside a Prometheus",
+        run: history_query::run,
+    },
+    Measurement {
+        name: "history-reopen",
+        about: "two gigabytes after kill -9",
+        run: history_reopen::run,
+    },
+    Measurement {
+        name: "history-ram",
+        about: "memory of 1,000 hosts with and without a history",
+        run: history_bytes::ram,
+    },
+    Measurement {
+        name: "history-kills",
+        about: "fifty kills of analysis, nothing lost",
+        run: history_kills::run,
     },
     Measurement { name: "micro", about: "encoding, decoding, reading the kernel", run: micro::run },
 ];

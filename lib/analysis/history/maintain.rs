@@ -1,6 +1,7 @@
 //! What can be done to a history besides keeping it: verify it, copy it.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use super::names::Names;
 use super::request;
 use super::restore::OpenError;
 use super::segment;
-use super::store::{self, Progress, Store, StoreError, copy_to};
+use super::store::{self, Progress, SegmentKey, Store, StoreError, copy_to};
 use crate::base::quantity::format_bytes;
 use crate::base::stop::Stop;
 use crate::metric::SeriesKey;
@@ -24,8 +25,21 @@ pub struct Report {
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The same by width of a point, ms, the finest first.
+    pub tiers: BTreeMap<u32, TierReport>,
     /// What is not right, in words.
     pub problems: Vec<String>,
+}
+
+/// What a check has found of one resolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TierReport {
+    /// Segments.
+    pub segments: u64,
+    /// Frames, or points that were made of them.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// Why a history cannot be copied.
@@ -72,12 +86,17 @@ pub fn check(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, OpenEr
     let names = OnceCell::new();
     let mut name_all = |rows| drop(names.set(Names::restore(rows)));
     let mut report = Report::default();
-    let mut verify = |_, bytes: &[u8]| {
+    let mut verify = |key: SegmentKey, bytes: &[u8]| {
         let mut name = |id: u32| -> Option<SeriesKey> { names.get()?.key(id) };
         let reader = segment::Reader::open(bytes, &mut name).map_err(|error| error.to_string())?;
         let whole = reader.all().map_err(|error| error.to_string())?;
-        report.frames += whole.frames() as u64;
-        report.bytes += bytes.len() as u64;
+        let (frames, len) = (whole.frames() as u64, bytes.len() as u64);
+        report.frames += frames;
+        report.bytes += len;
+        let tier = report.tiers.entry(key.bucket_ms).or_default();
+        tier.segments += 1;
+        tier.frames += frames;
+        tier.bytes += len;
         progress(report.bytes);
         Ok(())
     };

@@ -226,8 +226,11 @@ impl Past for Reading {
 
     fn live(&self, host: &str, from_ms: u64, to_ms: u64) -> Vec<(SessionId, Vec<Row>)> {
         let Some(host) = self.host(host) else { return Vec::new() };
-        let parts = host.lock().live.parts();
-        parts.rows(from_ms, to_ms)
+        let state = host.lock();
+        // The disk is asked up to where the window begins: a part of it would hide what follows.
+        let parts = state.track.is_shown().then(|| state.live.parts());
+        drop(state);
+        parts.map_or_else(Vec::new, |parts| parts.rows(from_ms, to_ms))
     }
 
     fn is_stopping(&self) -> bool {

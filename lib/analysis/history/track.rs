@@ -71,6 +71,13 @@ impl Track {
         seen
     }
 
+    /// Whether the live window has everything up to the newest record that is accounted for. After
+    /// a restart the topic is read again for it from its older end, and until then what it has of
+    /// the newest quarter of an hour ends in the middle.
+    pub(super) fn is_shown(&self) -> bool {
+        self.shown >= self.through
+    }
+
     /// A frame that the accounts call new.
     pub(in crate::analysis) fn keep(
         &mut self,
@@ -129,5 +136,32 @@ impl Track {
     pub(in crate::analysis) fn describes(&mut self, row: &[u8]) -> bool {
         let crc = Some(crc32fast::hash(row));
         std::mem::replace(&mut self.described, crc) != crc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_is_being_read_again_is_not_whole() {
+        let now = Duration::ZERO;
+        let mut track = Track::default();
+        assert!(track.is_shown(), "there is nothing that could be missing");
+        track.arrives(7, now);
+        assert!(track.is_shown());
+        let mut track = Track::restored(Some(9), 0, None);
+        assert!(!track.is_shown());
+        assert_eq!(track.arrives(3, now), Seen { counted: true, shown: false });
+        assert!(!track.is_shown(), "more is on disk than was read again");
+        track.arrives(9, now);
+        assert!(track.is_shown());
+        track.arrives(10, now);
+        assert!(track.is_shown());
+        // The disk was full: what is read again stands in the window already.
+        track.go_back(Track::restored(Some(9), 0, None));
+        assert!(track.is_shown());
+        track.forget_offsets();
+        assert!(track.is_shown());
     }
 }

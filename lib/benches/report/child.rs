@@ -18,6 +18,10 @@ mod flood;
 mod load;
 #[path = "null_server.rs"]
 mod null_server;
+#[path = "open_history.rs"]
+pub mod open_history;
+#[path = "played.rs"]
+mod played;
 #[path = "read_loop.rs"]
 mod read_loop;
 #[path = "replay.rs"]
@@ -88,6 +92,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
         "bare-server" => bare_server::run(arguments),
         "flood" => flood::run(arguments),
         "load" => load::run(arguments),
+        "open-history" => open_history::run(arguments),
+        "played" => played::run(arguments),
         "replay" => replay::run(arguments),
         "server" => null_server::run(arguments),
         "read-loop" => read_loop::run(arguments),

@@ -3,21 +3,15 @@
 //! The recording is the topic of one host, frame records as JSON lines, gzipped. Database overhead
 //! is not in here.
 
-use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
 use realtime_monitor::analysis::history::Stretch;
 use realtime_monitor::metric::Frame;
-use realtime_monitor::wire::json::{Record, RecordDecoder};
 
+use super::course::recording;
 use super::figures::{self, time_ns};
 use super::settings::Settings;
 use super::table::Table;
-
-const RECORDING: &str = "lib/benches/recorded.jsonl.gz";
 
 /// Points of a segment: half of what closes one, what closes one, and what upkeep merges.
 const POINTS: [(usize, &str); 3] = [(300, ""), (600, "<= 0.75"), (3_600, "<= 0.6")];
@@ -64,25 +58,6 @@ pub fn run(_settings: &Settings, table: &mut Table) -> Result<(), String> {
         table.row(&format!("{points} points to bytes and back, one core"), words, ">= 25, >= 80");
     }
     Ok(())
-}
-
-/// The frames of the recording's longest session, the first of every second.
-fn recording() -> Result<Vec<Frame>, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(RECORDING);
-    let file = File::open(&path).map_err(|error| format!("{RECORDING}: {error}"))?;
-    let mut decoder = RecordDecoder::new();
-    let mut frames: Vec<Frame> = Vec::new();
-    for line in BufReader::new(MultiGzDecoder::new(file)).split(b'\n') {
-        let line = line.map_err(|error| format!("{RECORDING}: {error}"))?;
-        if let Ok(Record::Frame(record)) = decoder.decode(&line) {
-            frames.push(record.frame);
-        }
-    }
-    frames.sort_by_key(|frame| (frame.session, frame.elapsed_us));
-    frames.dedup_by_key(|frame| (frame.session, frame.time_ms / 1_000));
-    let sessions = frames.chunk_by(|one, next| one.session == next.session);
-    let longest = sessions.max_by_key(|frames| frames.len());
-    longest.map(<[Frame]>::to_vec).ok_or_else(|| format!("{RECORDING}: there is no frame in it"))
 }
 
 fn constant_percent(frames: &[Frame]) -> f64 {

@@ -1,5 +1,7 @@
 //! Other monitors, each as a private process that touches nothing outside a scratch folder.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -7,7 +9,10 @@ use std::time::Duration;
 
 use realtime_monitor::base::stop::{self, Stopper};
 use realtime_monitor::base::thread::{self, Joined};
+use realtime_monitor::metric::Frame;
 
+use super::course::{Course, Recorded};
+use super::past::Past;
 use super::support::http;
 use super::support::program::command;
 use super::support::wait;
@@ -85,6 +90,76 @@ pub fn collectd(folder: &Path) -> Result<Peer, String> {
     let csv = folder.join("csv");
     wait::until("collectd writes", Duration::from_secs(10), || csv.exists().then_some(()));
     Ok(peer)
+}
+
+/// Prometheus on blocks that are there, scraping nothing, and where it is asked.
+pub fn prometheus(folder: &Path) -> Result<(Peer, SocketAddr), String> {
+    let program = find("prometheus")?;
+    let settings = folder.join("../prometheus.yml");
+    std::fs::write(&settings, "{}\n").map_err(|error| error.to_string())?;
+    let address = free_address()?;
+    let child = command(program)
+        .arg(format!("--config.file={}", settings.display()))
+        .arg(format!("--storage.tsdb.path={}", folder.display()))
+        .arg(format!("--web.listen-address={address}"))
+        // Blocks are left as they are.
+        .args(["--storage.tsdb.retention.time=1y", "--log.level=error"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("prometheus: {error}"))?;
+    let peer = Peer { child, _scraper: None };
+    wait::until("Prometheus is ready", Duration::from_secs(60), || {
+        http::get(address, "/-/ready").ok().filter(|answer| answer.status == 200).map(|_| ())
+    });
+    Ok((peer, address))
+}
+
+/// The samples of the first host of a past as blocks of Prometheus in `folder`, made by promtool.
+pub fn prometheus_blocks(folder: &Path, past: &Past) -> Result<PathBuf, String> {
+    /// Of a block; promtool reads its input anew for each.
+    const BLOCK_MS: u64 = 7_200_000;
+    let promtool = find("promtool")?;
+    std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    let recorded = Recorded::read()?;
+    let mut course = Course::new(&recorded, (0, past.hosts), past.from_ms);
+    let text = folder.with_extension("txt");
+    let mut from_ms = past.from_ms;
+    while from_ms < past.to_ms {
+        let to_ms = ((from_ms / BLOCK_MS + 1) * BLOCK_MS).min(past.to_ms);
+        let frames: Vec<Frame> = (from_ms / 1_000..to_ms / 1_000).map(|_| course.next()).collect();
+        open_metrics(&text, &course.host, &frames).map_err(|error| error.to_string())?;
+        let made = command(&promtool)
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .args([&text, folder])
+            .output()
+            .map_err(|error| format!("promtool: {error}"))?;
+        if !made.status.success() {
+            return Err(format!("promtool: {}", String::from_utf8_lossy(&made.stderr)));
+        }
+        from_ms = to_ms;
+    }
+    let _ = std::fs::remove_file(text);
+    Ok(folder.to_owned())
+}
+
+/// Frames of one layout as OpenMetrics text, series by series.
+fn open_metrics(path: &Path, host: &str, frames: &[Frame]) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    let layout = frames.first().map(|frame| frame.samples.layout.clone());
+    for (at, key) in layout.iter().flat_map(|layout| layout.iter()).enumerate() {
+        let labels = key.labels();
+        let labels: String =
+            labels.iter().map(|(name, value)| format!(",{name}=\"{value}\"")).collect();
+        for frame in frames {
+            let value = frame.samples.values[at].as_f64();
+            let time = frame.time_ms as f64 / 1e3;
+            writeln!(out, "{}{{host=\"{host}\"{labels}}} {value} {time}", key.name())?;
+        }
+    }
+    writeln!(out, "# EOF")?;
+    out.flush()
 }
 
 /// Where a daemon is: Debian keeps some where only root's PATH finds them.

@@ -102,6 +102,33 @@ pub fn pss_bytes(pid: u32) -> u64 {
     kib.unwrap_or(0) * 1_024 + children(pid).into_iter().map(pss_bytes).sum::<u64>()
 }
 
+/// Bytes that a process has made the kernel write to a disk (`write_bytes` of `/proc/PID/io`:
+/// pages made dirty; one that is changed again before it was written counts once).
+pub fn written_bytes(pid: u32) -> u64 {
+    of_io(pid, "write_bytes: ")
+}
+
+/// Bytes that a process has made the kernel read from a disk.
+pub fn read_bytes(pid: u32) -> u64 {
+    of_io(pid, "read_bytes: ")
+}
+
+fn of_io(pid: u32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// CPU time of a process since its start, threads that have ended included, in ticks of 10 ms
+/// (`/proc/PID/stat`): for many short threads, over a second or so.
+pub fn cpu_time(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which may hold anything, come the fields from the third on.
+    let fields = text.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+}
+
 /// CPU time by thread name of this process.
 pub fn own_threads() -> BTreeMap<String, Duration> {
     let pid = std::process::id();

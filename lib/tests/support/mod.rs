@@ -14,6 +14,7 @@ pub mod deployment;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod kills;
 pub mod program;
 pub mod wait;
 
