@@ -349,8 +349,7 @@ pub enum HistoryState {
 pub struct HistoryStatus {
     /// Is it well?
     pub state: HistoryState,
-    /// Each resolution in ms, how long it is to be kept in ms, and for how long it is: less when
-    /// the disk space given to it does not suffice.
+    /// Resolution, time to be kept, and time kept: less where the disk space does not suffice; ms.
     pub tiers: Vec<(u64, u64, u64)>,
     /// Bytes in use on disk.
     pub bytes: u64,
@@ -392,8 +391,7 @@ pub trait View: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// In words; nothing was forgotten then.
     fn delete_host(&self, host: &str) -> Result<bool, QueryError>;
-    /// Frames from now on, while [`watch`](Self::watch)ed. One subscriber at a time: a second call
-    /// ends the first's channel. What does not fit is dropped, oldest first, and counted.
+    /// Frames from now on, to the one who asked last; the oldest that do not fit go, and count.
     fn subscribe(&self) -> crossbeam_channel::Receiver<Arc<LiveUpdate>>;
     /// Whether the subscriber wants any: nothing is made for a page that nobody looks at.
     fn watch(&self, is_watched: bool);

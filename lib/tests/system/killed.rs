@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -97,7 +97,7 @@ fn eight_kills_of_monitor_lose_nothing_of_any_host() {
         assert_eq!(points, expected, "{host}: where there are frames there are points");
     }
     monitor.kill();
-    let check = command(PathBuf::from(binary("monitor-analysis")))
+    let check = command(binary("monitor-analysis"))
         .args(["check", "--data", &setting.text("data")])
         .output()
         .unwrap();
