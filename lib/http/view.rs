@@ -11,7 +11,9 @@ mod newest;
 mod number;
 mod past;
 
-pub(crate) use host::{HostDoc, HostLine, HostList, UnknownHost, WatchedHost, WatchedWindow};
+pub(crate) use host::{
+    HostDoc, HostLine, HostList, UnknownHost, WatchedHost, WatchedWindow, state_word,
+};
 pub(crate) use ledger::{LedgerDoc, StagesDoc, StagesOnly, account};
 pub(crate) use live::{
     Heartbeat, Row, SnapshotDoc, StateChange, Summary, Watched, bus, counts, frame,
