@@ -19,7 +19,7 @@ pub(crate) use live::{
     Heartbeat, Row, SnapshotDoc, StateChange, Summary, Watched, bus, counts, frame,
 };
 pub(crate) use newest::NewestDoc;
-pub(crate) use past::{HistoryDoc, PastSeries, history, write_values};
+pub(crate) use past::{HistoryDoc, history, write_series, write_values};
 
 use std::io::{self, Write};
 
