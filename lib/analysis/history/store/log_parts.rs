@@ -90,18 +90,17 @@ impl Commit<'_> {
         })?;
         self.table(LOG, |table| {
             let first = tables::log_bytes(partition, 0, 0);
-            let reached = tables::log_bytes(partition, below_offset, u16::MAX);
-            let last =
-                table.range::<&LogBytes>(&first..=&reached).map_err(commit::redb)?.next_back();
-            let Some((key, _)) = last.transpose().map_err(commit::redb)? else { return Ok(()) };
-            let (_, offset, _) = tables::log_of(key.value());
-            drop(key);
-            let behind: Bound<LogBytes> = if log_end <= below_offset {
-                Bound::Included(reached)
-            } else {
-                Bound::Excluded(tables::log_bytes(partition, offset, 0))
-            };
-            let bounds = (Bound::Included(&first), behind.as_ref());
+            // A part that begins at the offset is not below it, even where the row, which is older
+            // than what was appended in this transaction, says that the log ends there.
+            let mut behind = tables::log_bytes(partition, below_offset, 0);
+            if log_end > below_offset {
+                let last =
+                    table.range::<&LogBytes>(&first..=&behind).map_err(commit::redb)?.next_back();
+                let Some((key, _)) = last.transpose().map_err(commit::redb)? else { return Ok(()) };
+                let (_, offset, _) = tables::log_of(key.value());
+                behind = tables::log_bytes(partition, offset, 0);
+            }
+            let bounds = (Bound::Included(&first), Bound::Excluded(&behind));
             table.retain_in::<&LogBytes, _>(bounds, |_, _| false).map_err(commit::redb)
         })
     }

@@ -276,3 +276,33 @@ fn a_host_goes_in_parts_and_its_neighbours_stay() {
     }
     assert_eq!(store.snapshot().unwrap().accounts(HostId(3)).unwrap().len(), 1);
 }
+
+#[test]
+fn what_is_appended_stays_when_everything_before_it_is_trimmed() {
+    let dir = Dir::new("trim");
+    let store = open(&dir);
+    let row = |log_end| PartitionRow { resume: 0, checkpoint: None, log_end, epoch: 0 };
+    let log = |store: &Store| -> Vec<u64> {
+        let parts = store.snapshot().unwrap().log(0, 0).unwrap();
+        parts.map(|part| part.unwrap().0).collect()
+    };
+    let mut commit = store.write().unwrap();
+    commit.log_append(0, 3, b"three to nine").unwrap();
+    commit.put_partition(0, row(10)).unwrap();
+    commit.commit().unwrap();
+    // The row is of before what is appended, and put last.
+    let mut commit = store.write().unwrap();
+    commit.log_append(0, 10, b"ten and more").unwrap();
+    commit.log_trim(0, 10).unwrap();
+    commit.put_partition(0, row(12)).unwrap();
+    commit.commit().unwrap();
+    assert_eq!(log(&store), [10]);
+    let mut commit = store.write().unwrap();
+    commit.log_trim(0, 11).unwrap();
+    commit.commit().unwrap();
+    assert_eq!(log(&store), [10], "eleven is in it");
+    let mut commit = store.write().unwrap();
+    commit.log_trim(0, 12).unwrap();
+    commit.commit().unwrap();
+    assert_eq!(log(&store), []);
+}
