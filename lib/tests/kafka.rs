@@ -14,6 +14,8 @@ use realtime_monitor::{base, bus};
 #[path = "../bus/contract.rs"]
 mod contract;
 
+#[path = "kafka/absent.rs"]
+mod absent;
 #[path = "kafka/answers.rs"]
 mod answers;
 #[allow(dead_code, unreachable_pub, reason = "other suites use the rest")]
@@ -21,6 +23,8 @@ mod answers;
 mod broker;
 #[path = "kafka/codec.rs"]
 mod codec;
+#[path = "kafka/partitions.rs"]
+mod partitions;
 #[path = "kafka/reading.rs"]
 mod reading;
 #[path = "kafka/real.rs"]
@@ -29,8 +33,12 @@ mod real;
 mod scripted;
 #[path = "kafka/sending.rs"]
 mod sending;
+#[path = "kafka/slow.rs"]
+mod slow;
 #[path = "kafka/starting.rs"]
 mod starting;
+#[path = "kafka/topics.rs"]
+mod topics;
 #[allow(dead_code, unreachable_pub, reason = "other suites use the rest")]
 #[path = "support/wait.rs"]
 mod wait;

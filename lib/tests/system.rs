@@ -15,6 +15,8 @@ use support::deployment;
 
 #[path = "system/alone.rs"]
 mod alone;
+#[path = "system/anew.rs"]
+mod anew;
 #[path = "system/commands.rs"]
 mod commands;
 #[path = "system/faults.rs"]

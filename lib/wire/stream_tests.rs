@@ -3,6 +3,7 @@
 use protobuf::{Message, UnknownValueRef};
 
 use super::*;
+use crate::base::dice::Dice;
 use crate::metric::{Frame, Samples, SeriesKey, Value};
 
 const OWN: SessionId = SessionId(0x0123_4567_89ab_cdef);
@@ -41,8 +42,8 @@ fn decoder() -> FrameDecoder {
     FrameDecoder::new(OWN, &[SessionId(3)])
 }
 
-#[test]
-fn every_message_of_a_client_comes_back() {
+/// One of each that a client sends after Hello.
+fn messages_of_a_client() -> Vec<FromClient> {
     let samples: Samples = [(SeriesKey::plain("load1"), Value::Float(0.25))].into_iter().collect();
     let frame = Frame {
         session: SessionId(3),
@@ -65,23 +66,17 @@ fn every_message_of_a_client_comes_back() {
         memory_bytes: 6,
         sampled_through: 7,
     };
-    for sent in [
+    vec![
         FromClient::Frame(Box::new(frame)),
         FromClient::Dropped(dropped),
         FromClient::Status(status),
         FromClient::Bye { last_seq: 8, reason: "SIGTERM".into() },
         FromClient::Unknown,
-    ] {
-        let encoded = encode_from_client(&sent, &mut FrameEncoder::new(OWN)).unwrap();
-        assert_eq!(decode_from_client(encoded, Some(&mut decoder())).as_ref(), Ok(&sent));
-    }
-    let sent = FromClient::Hello(Box::new(hello()));
-    let encoded = encode_from_client(&sent, &mut FrameEncoder::new(OWN)).unwrap();
-    assert_eq!(decode_from_client(encoded, None).as_ref(), Ok(&sent));
+    ]
 }
 
-#[test]
-fn every_message_of_a_server_comes_back() {
+/// One of each that a server sends.
+fn messages_of_a_server() -> Vec<ToClient> {
     let ack = Ack {
         session: Some(SessionId(3)),
         through: 4,
@@ -97,7 +92,7 @@ fn every_message_of_a_server_comes_back() {
         schedule: schedule(),
         version: "0.1.0".into(),
     };
-    for sent in [
+    vec![
         ToClient::Welcome(Box::new(welcome)),
         ToClient::Ack(ack.clone()),
         ToClient::Ack(Ack { session: None, ..ack }),
@@ -106,7 +101,23 @@ fn every_message_of_a_server_comes_back() {
         ToClient::Ping { nonce: 1, server_time_us: 2 },
         ToClient::Drain { after_ms: 100, reason: "stopping".into() },
         ToClient::Unknown,
-    ] {
+    ]
+}
+
+#[test]
+fn every_message_of_a_client_comes_back() {
+    for sent in messages_of_a_client() {
+        let encoded = encode_from_client(&sent, &mut FrameEncoder::new(OWN)).unwrap();
+        assert_eq!(decode_from_client(encoded, Some(&mut decoder())).as_ref(), Ok(&sent));
+    }
+    let sent = FromClient::Hello(Box::new(hello()));
+    let encoded = encode_from_client(&sent, &mut FrameEncoder::new(OWN)).unwrap();
+    assert_eq!(decode_from_client(encoded, None).as_ref(), Ok(&sent));
+}
+
+#[test]
+fn every_message_of_a_server_comes_back() {
+    for sent in messages_of_a_server() {
         assert_eq!(decode_to_client(encode_to_client(&sent)).as_ref(), Ok(&sent));
     }
 }
@@ -168,4 +179,115 @@ fn generated_code_matches_descriptor() {
     assert!(method.client_streaming() && method.server_streaming());
     assert_eq!(method.input_type(), ".monitor.CommandResponse");
     assert_eq!(method.output_type(), ".monitor.CommandRequest");
+}
+
+/// Mutations of each message that are tried.
+const MUTATIONS: usize = 4_000;
+
+/// What comes of a message may take this many bytes, encoded again, for each byte that came: an
+/// empty entry of a map comes back with its empty key and value.
+const GROWTH_MAX: u64 = 4;
+
+/// And so many more, for fields that have a value even when they were left out.
+const DEFAULTS_BYTES: u64 = 64;
+
+/// Bytes overwritten, cut off, doubled, and lengths that claim far more than is there.
+fn mutated(whole: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    for _ in 0..=dice.below(3) {
+        let at = dice.below(bytes.len().max(1) as u64) as usize;
+        let end = at + dice.below((bytes.len() - at) as u64 + 1) as usize;
+        match dice.below(8) {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.drain(at..end)),
+            2 => {
+                let part = bytes[at..end].to_vec();
+                bytes.splice(at..at, part);
+            }
+            3 => {
+                // As a length: four GiB, and less the further the dice fall.
+                let claim = [0xff, 0xff, 0xff, 0xff, 0x0f];
+                let claim = claim[dice.below(5) as usize..].to_vec();
+                bytes.splice(at..end.min(at + 1), claim);
+            }
+            _ if bytes.is_empty() => bytes.push(dice.next() as u8),
+            _ => bytes[at] = dice.next() as u8,
+        }
+    }
+    bytes
+}
+
+#[track_caller]
+fn assert_bounded(size: u64, came: &[u8], what: &str) {
+    let most = GROWTH_MAX * came.len() as u64 + DEFAULTS_BYTES;
+    assert!(size <= most, "{what}: {size} bytes from {came:02x?}");
+}
+
+#[test]
+fn mutated_messages_of_a_client_never_panic_and_hold_no_more_than_came() {
+    let mut whole = vec![encode_from_client(
+        &FromClient::Hello(Box::new(hello())),
+        &mut FrameEncoder::new(OWN),
+    )];
+    whole.extend(
+        messages_of_a_client().iter().map(|m| encode_from_client(m, &mut FrameEncoder::new(OWN))),
+    );
+    let (mut taken, mut refused, mut unreadable) = (0, 0, 0);
+    for (number, message) in whole.into_iter().enumerate() {
+        let bytes = message.unwrap().write_to_bytes().unwrap();
+        let mut dice = Dice::new(number as u64 + 17);
+        for _ in 0..MUTATIONS {
+            let broken = mutated(&bytes, &mut dice);
+            let Ok(message) = proto::CommandResponse::parse_from_bytes(&broken) else {
+                unreadable += 1;
+                continue;
+            };
+            assert_bounded(message.compute_size(), &broken, "parsed");
+            if message.has_frame() {
+                let frame = message.frame();
+                let room = frame.deltas.capacity().max(frame.doubles.capacity());
+                assert!(room <= 2 * broken.len() + 8, "room for {room} from {broken:02x?}");
+            }
+            for mut frames in [None, Some(decoder())] {
+                match decode_from_client(message.clone(), frames.as_mut()) {
+                    Ok(decoded) => {
+                        taken += 1;
+                        let mut encoder = FrameEncoder::new(OWN);
+                        if let Ok(again) = encode_from_client(&decoded, &mut encoder) {
+                            assert_bounded(again.compute_size(), &broken, "decoded");
+                        }
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    let seen = [taken, refused, unreadable];
+    assert!(seen.iter().all(|count| *count > 1_000), "nothing is tried: {seen:?}");
+}
+
+#[test]
+fn mutated_messages_of_a_server_never_panic_and_hold_no_more_than_came() {
+    let (mut taken, mut refused, mut unreadable) = (0, 0, 0);
+    for (number, message) in messages_of_a_server().iter().enumerate() {
+        let bytes = encode_to_client(message).write_to_bytes().unwrap();
+        let mut dice = Dice::new(number as u64 + 71);
+        for _ in 0..MUTATIONS {
+            let broken = mutated(&bytes, &mut dice);
+            let Ok(message) = proto::CommandRequest::parse_from_bytes(&broken) else {
+                unreadable += 1;
+                continue;
+            };
+            assert_bounded(message.compute_size(), &broken, "parsed");
+            match decode_to_client(message) {
+                Ok(decoded) => {
+                    taken += 1;
+                    assert_bounded(encode_to_client(&decoded).compute_size(), &broken, "decoded");
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    let seen = [taken, refused, unreadable];
+    assert!(seen.iter().all(|count| *count > 100), "nothing is tried: {seen:?}");
 }

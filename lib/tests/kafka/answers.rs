@@ -7,6 +7,7 @@ use super::codec::{Input, Message, Output};
 use super::scripted::{FETCH, METADATA, OFFSETS, PRODUCE, State, VERSIONS, append, read_log};
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
+const LEADER_NOT_AVAILABLE: i16 = 5;
 const MESSAGE_TOO_LARGE: i16 = 10;
 
 /// The body of an answer; with a `code`, every partition carries it and nothing changes.
@@ -48,7 +49,9 @@ fn metadata(state: &State, input: &mut Input<'_>, code: i16) -> Vec<u8> {
         output = output.i16(code).string(&topic).i32(ids.len() as i32);
         for id in ids {
             // Error, id, leader, no replicas, none in sync.
-            output = output.i16(0).i32(*id).i32(1).i32(0).i32(0);
+            let (code, leader) =
+                if state.leaderless.contains(id) { (LEADER_NOT_AVAILABLE, -1) } else { (0, 1) };
+            output = output.i16(code).i32(*id).i32(leader).i32(0).i32(0);
         }
     }
     output.0
@@ -61,6 +64,7 @@ fn produce(mut state: MutexGuard<'_, State>, input: &mut Input<'_>, code: i16) -
     let topic = input.string();
     assert_eq!(input.i32(), 1, "one partition in a request");
     let (partition, set) = (input.i32(), input.sized());
+    let code = state.failing.get(&partition).copied().unwrap_or(code);
     let code = if set.len() > state.batch_bytes_max { MESSAGE_TOO_LARGE } else { code };
     let mut offset = -1;
     if code == 0 {
@@ -82,6 +86,7 @@ fn fetch(
     assert_eq!(input.i32(), 1, "one partition in a request");
     let (partition, offset, bytes_max) = (input.i32(), input.i64() as u64, input.i32());
     let place = (topic.clone(), partition);
+    let code = state.failing.get(&partition).copied().unwrap_or(code);
     let wait = Duration::from_millis(wait_ms as u64);
     state = stored
         .wait_timeout_while(state, wait, |state| {

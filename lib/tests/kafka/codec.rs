@@ -43,8 +43,9 @@ impl<'a> Input<'a> {
         String::from_utf8(self.bytes(length).to_vec()).unwrap()
     }
 
+    /// Bytes that are there; -1 stands for none, which a topic takes for a deletion.
     pub(crate) fn sized(&mut self) -> &'a [u8] {
-        let length = usize::try_from(self.i32()).unwrap_or(0);
+        let length = usize::try_from(self.i32()).expect("bytes, maybe empty, never none");
         self.bytes(length)
     }
 }

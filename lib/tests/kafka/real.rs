@@ -16,13 +16,13 @@ use super::broker::Broker;
 use super::{PATIENCE, connect, contract, record};
 
 /// For as long as the tests of this process run; see `Broker` for what removes it.
-fn shared_broker() -> &'static Broker {
+pub(crate) fn shared_broker() -> &'static Broker {
     static SHARED: OnceLock<Broker> = OnceLock::new();
     SHARED.get_or_init(|| Broker::start_with(&["monitor_events:1"]))
 }
 
 /// Topics that nobody has used; the broker creates them when they are asked for.
-fn fresh_config(broker: &Broker) -> KafkaConfig {
+pub(crate) fn fresh_config(broker: &Broker) -> KafkaConfig {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     KafkaConfig {
@@ -40,7 +40,7 @@ fn with_bus(case: fn(&dyn Bus)) {
 contract_tests!(with_bus);
 
 /// Publishes one value until it is acknowledged, over as many faults as it takes.
-fn publish_until_stored(bus: &KafkaBus, value: &[u8]) {
+pub(crate) fn publish_until_stored(bus: &KafkaBus, value: &[u8]) {
     let mut publisher = bus.publisher();
     while let Err(error) = publisher.publish(Topic::Metrics, 0, &[record(value)]) {
         assert!(matches!(error, BusError::Unavailable { .. }), "{error}");
@@ -48,7 +48,7 @@ fn publish_until_stored(bus: &KafkaBus, value: &[u8]) {
 }
 
 /// Everything in a partition of the metrics topic, once there is something.
-fn read_all(bus: &KafkaBus, partition: u32) -> Vec<StoredRecord> {
+pub(crate) fn read_all(bus: &KafkaBus, partition: u32) -> Vec<StoredRecord> {
     let mut reader = bus.reader(Topic::Metrics, partition, Position::Earliest);
     let mut records: Vec<StoredRecord> = Vec::new();
     loop {
@@ -61,17 +61,26 @@ fn read_all(bus: &KafkaBus, partition: u32) -> Vec<StoredRecord> {
     }
 }
 
+/// What kcat prints of each record of a partition.
 #[expect(clippy::disallowed_methods, reason = "kcat is the reader that shares no code with us")]
-fn kcat(broker: &Broker, topic: &str, partition: u32) -> Vec<(u64, String, String)> {
+pub(crate) fn kcat_lines(
+    broker: &Broker,
+    topic: &str,
+    partition: u32,
+    format: &str,
+) -> Vec<String> {
     let output = Command::new("kcat")
         .args(["-C", "-q", "-e", "-b", &broker.address(), "-t", topic])
-        .args(["-p", &partition.to_string(), "-o", "beginning", "-f", "%o\\t%k\\t%s\\n"])
+        .args(["-p", &partition.to_string(), "-o", "beginning", "-f", &format!("{format}\\n")])
         .output()
         .expect("kcat is installed (make setup)");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn kcat(broker: &Broker, topic: &str, partition: u32) -> Vec<(u64, String, String)> {
+    kcat_lines(broker, topic, partition, "%o\\t%k\\t%s")
+        .iter()
         .map(|line| {
             let mut parts = line.split('\t').map(str::to_owned);
             let mut next = || parts.next().unwrap();

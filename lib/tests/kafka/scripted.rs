@@ -4,16 +4,18 @@
 //! request of a kind. Every request is reported on a channel before its cue is played, so that a
 //! test knows without sleeping where the client has got to.
 
-use std::collections::{HashMap, VecDeque};
-use std::io::{Read, Write};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use realtime_monitor::base::thread::{self, Joined};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::codec::{Input, Message, Output};
+use super::wait;
 
 pub(crate) const PRODUCE: i16 = 0;
 pub(crate) const FETCH: i16 = 1;
@@ -23,6 +25,11 @@ pub(crate) const VERSIONS: i16 = 18;
 
 /// More requests than any test makes.
 const SEEN_MAX: usize = 10_000;
+
+/// What a slow broker has room for, reads at once, and how long it rests after that: 2 MB/s.
+const SLOW_BUFFER_BYTES: usize = 4 * 1024;
+const SLOW_READ_BYTES: usize = 2 * 1024;
+const SLOW_REST: Duration = Duration::from_millis(1);
 
 /// What to do with the next request of a kind.
 #[derive(Debug)]
@@ -39,6 +46,12 @@ pub(crate) enum Cue {
     Raw(Vec<u8>),
     /// A proper answer that lists nothing.
     Nothing,
+    /// These bytes as the body of an answer that is proper otherwise; nothing is stored.
+    Body(Vec<u8>),
+    /// A proper answer, of which so many bytes are sent; then close the connection.
+    Cut(usize),
+    /// A proper answer, to another request.
+    WrongCorrelation,
     /// Wait for the signal (or its sender's end), then go on with the other.
     Hold(Receiver<()>, Box<Cue>),
 }
@@ -70,6 +83,16 @@ pub(crate) struct State {
     pub(crate) batch_bytes_max: usize,
     /// A fetch that allows less brings nothing.
     pub(crate) fetch_bytes_min: i32,
+    /// Partitions of any topic that metadata tells without a leader.
+    pub(crate) leaderless: HashSet<i32>,
+    /// Partitions of any topic whose produce and fetch answers carry this error.
+    pub(crate) failing: HashMap<i32, i16>,
+    /// Reads requests bit by bit.
+    pub(crate) reads_slowly: bool,
+    /// So many requests are read to their half; the rest never comes, as after a short write.
+    pub(crate) halved: usize,
+    /// Requests of more bytes than this are meant by `halved`.
+    pub(crate) halved_above: usize,
     connections: Vec<TcpStream>,
     stopping: bool,
 }
@@ -94,7 +117,20 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// With the two usual topics of 4 and 1 partitions.
     pub(crate) fn start() -> Self {
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// The same with hardly any room for what it has not read yet.
+    pub(crate) fn start_slow() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Connections that are accepted have it too.
+        set_socket_recv_buffer_size(&listener, SLOW_BUFFER_BYTES).unwrap();
+        let broker = Self::start_on(listener);
+        broker.state().reads_slowly = true;
+        broker
+    }
+
+    fn start_on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let (seen, receiver) = bounded(SEEN_MAX);
         let topics = HashMap::from([
@@ -109,6 +145,11 @@ impl Scripted {
             fetch_version_min: 0,
             batch_bytes_max: usize::MAX,
             fetch_bytes_min: 0,
+            leaderless: HashSet::new(),
+            failing: HashMap::new(),
+            reads_slowly: false,
+            halved: 0,
+            halved_above: 1_000,
             connections: Vec::new(),
             stopping: false,
         };
@@ -190,7 +231,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             return;
         }
         let mut request = vec![0; i32::from_be_bytes(length) as usize];
-        if stream.read_exact(&mut request).is_err() {
+        if read_request(&mut stream, shared, &mut request).is_err() {
             return;
         }
         let mut input = Input::new(&request);
@@ -199,15 +240,46 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         let _client = input.string();
         let cue = shared.state.lock().unwrap().cues.get_mut(&kind).and_then(VecDeque::pop_front);
         let _ = shared.seen.try_send(kind);
-        let Some(answer) = play(cue.unwrap_or(Cue::Play), shared, kind, correlation, &mut input)
-        else {
-            let _ = stream.shutdown(Shutdown::Both);
-            return;
+        let (cue, cut) = match cue.unwrap_or(Cue::Play) {
+            Cue::Cut(bytes) => (Cue::Play, Some(bytes)),
+            cue => (cue, None),
         };
-        if stream.write_all(&answer).is_err() {
+        let answer = play(cue, shared, kind, correlation, &mut input);
+        let sent = answer.as_ref().map_or(0, |answer| cut.unwrap_or(answer.len()));
+        if let Some(answer) = &answer
+            && stream.write_all(&answer[..sent.min(answer.len())]).is_err()
+        {
+            return;
+        }
+        if answer.is_none() || cut.is_some() {
+            let _ = stream.shutdown(Shutdown::Both);
             return;
         }
     }
+}
+
+fn read_request(stream: &mut TcpStream, shared: &Shared, request: &mut [u8]) -> io::Result<()> {
+    let (slowly, is_halved) = {
+        let mut state = shared.lock();
+        let is_halved = state.halved > 0 && request.len() > state.halved_above;
+        state.halved -= usize::from(is_halved);
+        (state.reads_slowly, is_halved)
+    };
+    if is_halved {
+        let half = request.len() / 2;
+        stream.read_exact(&mut request[..half])?;
+        // What has come nevertheless is thrown away, until the client or the test ends it.
+        io::copy(stream, &mut io::sink())?;
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if !slowly {
+        return stream.read_exact(request);
+    }
+    for part in request.chunks_mut(SLOW_READ_BYTES) {
+        stream.read_exact(part)?;
+        wait::pause(SLOW_REST);
+    }
+    Ok(())
 }
 
 /// The bytes to send; `None` closes the connection.
@@ -227,7 +299,11 @@ fn play(
             return play(*then, shared, kind, correlation, input);
         }
         Cue::Nothing => Output::default().i32(0).0,
-        Cue::Play => super::answers::answer(shared.lock(), &shared.stored, kind, input, 0),
+        Cue::Body(body) => body,
+        Cue::WrongCorrelation => return play(Cue::Play, shared, kind, correlation + 1, input),
+        Cue::Play | Cue::Cut(_) => {
+            super::answers::answer(shared.lock(), &shared.stored, kind, input, 0)
+        }
         Cue::Error(code) => {
             super::answers::answer(shared.lock(), &shared.stored, kind, input, code)
         }

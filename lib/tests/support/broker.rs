@@ -81,6 +81,16 @@ impl Broker {
         self.launch();
     }
 
+    /// Ends it as an operator does, so that all it knows is on disk, and starts it again.
+    pub fn restart_in_order(&mut self) {
+        let mut script = command(concat!(env!("CARGO_MANIFEST_DIR"), "/bin/kafka.sh"));
+        script.args(["stop", "--dir"]).arg(&self.directory).stdin(Stdio::null());
+        let output = script.output().expect("bin/kafka.sh runs");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "bin/kafka.sh stop failed:\n{words}");
+        self.restart();
+    }
+
     /// Stops its process without ending it (SIGSTOP): connections stay, nothing answers.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
@@ -93,6 +103,37 @@ impl Broker {
     /// Lets it go on (SIGCONT).
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Runs one of Kafka's own tools (`org.apache.kafka.tools.*`) against it, with the settings of
+    /// `bin/kafka.sh`, and gives back what it says.
+    ///
+    /// # Panics
+    /// When it fails, with its words.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+        let mut java = command("java");
+        java.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        java.arg(target.join("kafka/libs/*")).arg(format!("org.apache.kafka.tools.{class}"));
+        java.args(["--bootstrap-server", &self.address()]).args(arguments);
+        let output = java.stdin(Stdio::null()).output().expect("java runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{class} {arguments:?} failed:\n{said}{words}");
+        said
+    }
+
+    /// Deletes the records of a partition before this offset, as retention does.
+    pub fn delete_records(&self, topic: &str, partition: u32, before: u64) {
+        let file = self.directory.join("delete-records.json");
+        let wanted = format!(
+            r#"{{"version":1,"partitions":[{{"topic":"{topic}","partition":{partition},"offset":{before}}}]}}"#
+        );
+        std::fs::write(&file, wanted).expect("the broker's folder can be written to");
+        let said =
+            self.tool("DeleteRecordsCommand", &["--offset-json-file", &file.to_string_lossy()]);
+        assert!(said.contains(&format!("low_watermark: {before}")), "{said}");
     }
 
     fn is_port_free(&self) -> bool {
