@@ -304,5 +304,5 @@ fn what_is_appended_stays_when_everything_before_it_is_trimmed() {
     let mut commit = store.write().unwrap();
     commit.log_trim(0, 12).unwrap();
     commit.commit().unwrap();
-    assert_eq!(log(&store), []);
+    assert_eq!(log(&store), Vec::<u64>::new());
 }
