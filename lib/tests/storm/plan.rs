@@ -73,14 +73,20 @@ pub fn asked() -> (u64, u64) {
 }
 
 /// Every event of a storm, in order. The broker and the client without a spool are killed for
-/// sure, the rest as it comes.
+/// sure, and so is a client whose disk is full while no server can be reached; the rest as it
+/// comes.
 pub fn draw(seed: u64, seconds: u64) -> Vec<Event> {
     let mut dice = Dice::new(seed);
     let end_ms = seconds * 1_000;
     let unspooled = Target::Client(SPOOLED);
+    let alone_ms = end_ms / 2;
     let mut events = vec![
         event(end_ms / 4, Fault::Kill(unspooled), 700),
         event(end_ms / 3, Fault::Kill(Target::Broker), 500),
+        event(alone_ms, Fault::Full(0), 6_000),
+        event(alone_ms + 500, Fault::Relay(0, Mode::Drop), 3_000),
+        event(alone_ms + 500, Fault::Relay(1, Mode::Drop), 3_000),
+        event(alone_ms + 2_500, Fault::Kill(Target::Client(0)), 1_500),
     ];
     let mut at_ms = 300;
     while at_ms < end_ms {
