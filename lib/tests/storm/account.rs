@@ -75,9 +75,29 @@ struct Sums {
     missing: u64,
     /// Written down by a client that was killed before the spool had it.
     unwritten: u64,
-    /// Of killed sessions whose disk was full or that had no spool, and that say so.
-    unknown_tails: u64,
-    unknown_tail_frames: u64,
+    no_spool: Tails,
+    full_disk: Tails,
+}
+
+/// Killed sessions that could lose what was in memory alone.
+#[derive(Debug, Default)]
+struct Tails {
+    sessions: u64,
+    /// Of these, how many say that nobody can tell.
+    unknown: u64,
+    /// Of which nobody ever heard.
+    unheard: u64,
+    /// Frames that only the client knew of.
+    frames: u64,
+}
+
+impl Tails {
+    fn add(&mut self, entry: Option<Entry>, untold: u64) {
+        self.sessions += 1;
+        self.unknown += entry.map_or(0, |entry| entry.tails_unknown);
+        self.unheard += u64::from(entry.is_none());
+        self.frames += untold;
+    }
 }
 
 /// Waits until the account is closed, then looks at every session of every client.
@@ -105,6 +125,7 @@ pub fn everything_is_accounted_for(world: &mut World) -> Topic {
         let known = ledger["hosts"][&client.host]["sessions"].as_array().unwrap().len();
         assert!(known <= client.truth.runs.len(), "{}: sessions of nobody", client.host);
     }
+    assert!(sums.no_spool.sessions > 0, "the client without a spool was never killed");
     eprintln!("{} connections cut; {:?}", world.cuts(), world.faults);
     eprintln!("{stored} frames, {} sent again and removed; {sums:?}", topic.sent_again);
     topic
@@ -154,7 +175,7 @@ fn assert_fate(
     what: &str,
     sums: &mut Sums,
 ) {
-    let is_known = entry.is_some();
+    let (is_known, found) = (entry.is_some(), entry);
     let entry = entry.unwrap_or_default();
     let untold = sampled - entry.sampled;
     sums.sessions += 1;
@@ -165,8 +186,7 @@ fn assert_fate(
         assert_eq!(entry.stored, sampled, "stopped by SIGTERM: {what}");
     } else if !client.has_spool() {
         assert_eq!(u64::from(is_known), entry.tails_unknown, "no spool: {what}");
-        sums.unknown_tails += entry.tails_unknown;
-        sums.unknown_tail_frames += untold;
+        sums.no_spool.add(found, untold);
     } else if !fate.was_full {
         assert_eq!((entry.missing, entry.dropped), (0, 0), "spooled: {what}");
         assert_eq!(entry.tails_unknown, 0, "spooled: {what}");
@@ -176,7 +196,6 @@ fn assert_fate(
         // What was in memory alone is gone: named, or its number said to be unknown.
         let is_honest = untold <= 1 || !is_known || entry.tails_unknown == 1;
         assert!(is_honest, "frames gone without a word: {what}");
-        sums.unknown_tails += entry.tails_unknown;
-        sums.unknown_tail_frames += untold;
+        sums.full_disk.add(found, untold);
     }
 }

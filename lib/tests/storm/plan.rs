@@ -12,6 +12,11 @@ pub const SMALL_DISKS: usize = 6;
 /// The storm so long unless `STORM_SECONDS` says otherwise.
 const SECONDS_DEFAULT: u64 = 60;
 
+/// The first client's disk is full so long, in the middle of the storm; and how long it takes a
+/// client to be up and running after whatever befell it before.
+const ALONE_MS: u64 = 6_000;
+const START_MS: u64 = 1_500;
+
 /// A program of the storm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
@@ -83,7 +88,7 @@ pub fn draw(seed: u64, seconds: u64) -> Vec<Event> {
     let mut events = vec![
         event(end_ms / 4, Fault::Kill(unspooled), 700),
         event(end_ms / 3, Fault::Kill(Target::Broker), 500),
-        event(alone_ms, Fault::Full(0), 6_000),
+        event(alone_ms, Fault::Full(0), ALONE_MS),
         event(alone_ms + 500, Fault::Relay(0, Mode::Drop), 3_000),
         event(alone_ms + 500, Fault::Relay(1, Mode::Drop), 3_000),
         event(alone_ms + 2_500, Fault::Kill(Target::Client(0)), 1_500),
@@ -91,11 +96,25 @@ pub fn draw(seed: u64, seconds: u64) -> Vec<Event> {
     let mut at_ms = 300;
     while at_ms < end_ms {
         let (fault, from_ms, to_ms) = fault(&mut dice);
-        events.push(event(at_ms, fault, from_ms + dice.below(to_ms - from_ms)));
+        let lasts_ms = from_ms + dice.below(to_ms - from_ms);
+        // What is to happen to the first client for sure, nothing gets in the way of.
+        let is_near = at_ms < alone_ms + ALONE_MS && at_ms + lasts_ms + START_MS > alone_ms;
+        if !(is_near && concerns_the_first(fault)) {
+            events.push(event(at_ms, fault, lasts_ms));
+        }
         at_ms += 150 + dice.below(700);
     }
     events.sort_by_key(|event| event.at);
     events
+}
+
+/// Whether it may keep frames of the first client from being sampled, sent, or lost.
+fn concerns_the_first(fault: Fault) -> bool {
+    match fault {
+        Fault::Relay(..) | Fault::Full(0) => true,
+        Fault::Kill(target) | Fault::Freeze(target) => target == Target::Client(0),
+        Fault::Cut(..) | Fault::Full(_) => false,
+    }
 }
 
 fn event(at_ms: u64, fault: Fault, lasts_ms: u64) -> Event {
