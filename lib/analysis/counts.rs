@@ -23,7 +23,7 @@ counters! {
         frames_too_old: "analysis_frames_too_old_total", "Stored frames older than the live window.";
         live_crowded_out: "analysis_live_frames_crowded_out_total", "Frames that left the window early to save memory.", fault;
         samples_refused: "analysis_samples_refused_total", "Samples of hosts with too many series.", fault;
-        counter_resets: "analysis_counter_resets_total", "Counters that went backwards: no rate for that step.", fault;
+        counter_resets: "analysis_resets_total", "Counters that went backwards: no rate for that step.", fault;
         idle_steps_back: "analysis_idle_steps_back_total", "Idle times that stepped back a little.";
         hosts_dropped: "analysis_hosts_dropped_total", "Hosts not seen for longest, dropped for new ones.", fault;
         sessions_folded: "analysis_sessions_folded_total", "Accounts closed because their host had too many sessions.", fault;

@@ -48,6 +48,8 @@ mod machine;
 mod made_up;
 #[path = "report/micro.rs"]
 mod micro;
+#[path = "report/outage.rs"]
+mod outage;
 #[path = "report/paced.rs"]
 mod paced;
 #[path = "report/page.rs"]
@@ -146,6 +148,7 @@ const MEASUREMENTS: &[Measurement] = &[
         about: "a topic read from its beginning",
         run: analysis::run,
     },
+    Measurement { name: "outage", about: "the broker goes away and comes back", run: outage::run },
     Measurement { name: "monitor-alone", about: "all in one process", run: alone::run },
     Measurement {
         name: "page-1",

@@ -23,6 +23,7 @@ mod assets;
 mod body;
 mod counts;
 mod directory;
+mod exposition;
 mod gate;
 mod gzip;
 mod live;

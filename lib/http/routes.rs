@@ -4,6 +4,7 @@ use std::sync::TryLockError;
 
 use super::assets::{self, Asset};
 use super::body::Body;
+use super::exposition::{self, Format};
 use super::gate::{ANSWER_BYTES_MAX, RETRY_AFTER_S, Refusal};
 use super::gzip;
 use super::past::unknown_host;
@@ -28,6 +29,7 @@ pub(crate) struct Request<'a> {
     /// Path and query.
     pub(crate) target: &'a str,
     pub(crate) if_none_match: Option<&'a str>,
+    pub(crate) accept: Option<&'a str>,
     pub(crate) accept_encoding: Option<&'a str>,
 }
 
@@ -117,6 +119,7 @@ fn route(request: &Request<'_>, context: &Context) -> Result<Response, Refusal> 
         "/healthz" => Ok(Response::json(200, Body::embedded(br#"{"status":"ok"}"#))),
         "/readyz" => Ok(ready(context)),
         "/api/hosts" => Query::parse(query, &[]).map(|_| hosts(context)),
+        "/metrics" => Ok(own_metrics(request, context).compressed(request)),
         "/api/metrics" => metrics(query, context),
         "/api/stages" => Query::parse(query, &[]).map(|_| stages(context)),
         "/api/history" => Query::parse(query, &[]).map(|_| history(context)),
@@ -131,7 +134,7 @@ fn route(request: &Request<'_>, context: &Context) -> Result<Response, Refusal> 
 
 fn not_found(path: &str) -> Refusal {
     let expected = "/, /api/hosts, /api/hosts/{host}, /api/metrics, /api/query, /api/live, \
-                    /api/stages, /api/ledger, /api/history, /healthz or /readyz";
+                    /api/stages, /api/ledger, /api/history, /metrics, /healthz or /readyz";
     Refusal::new(404, format!("there is nothing at '{path:.64}'"), expected)
 }
 
@@ -271,6 +274,12 @@ fn metrics(query: &str, context: &Context) -> Result<Response, Refusal> {
             Ok(Response::json(200, view::to_body(&document)))
         }
     }
+}
+
+fn own_metrics(request: &Request<'_>, context: &Context) -> Response {
+    let format = Format::accepted(request.accept);
+    let text = exposition::text(context, format).into_bytes();
+    Response::new(200, format.content_type(), text.into()).with("Cache-Control", "no-store")
 }
 
 fn stages(context: &Context) -> Response {

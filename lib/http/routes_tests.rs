@@ -1,7 +1,7 @@
 //! Every path against a scripted view; no socket.
 
 use super::*;
-use crate::analysis::view::{HistoryState, HistoryStatus, View};
+use crate::analysis::view::{HistoryState, HistoryStatus, HostState, View};
 use crate::base::clock::Scripted;
 use crate::http::counts::HttpCounts;
 use crate::http::scripted_view::ScriptedView;
@@ -21,7 +21,8 @@ fn context(view: &Arc<ScriptedView>) -> Context {
 }
 
 fn ask(method: Method, target: &str, context: &Context) -> Response {
-    let request = Request { method, target, if_none_match: None, accept_encoding: None };
+    let request =
+        Request { method, target, if_none_match: None, accept: None, accept_encoding: None };
     answer(&request, context)
 }
 
@@ -35,8 +36,13 @@ fn get(target: &str) -> Response {
 }
 
 fn get_from(view: &Arc<ScriptedView>, target: &str) -> Response {
-    let request =
-        Request { method: Method::Get, target, if_none_match: None, accept_encoding: None };
+    let request = Request {
+        method: Method::Get,
+        target,
+        if_none_match: None,
+        accept: None,
+        accept_encoding: None,
+    };
     answer(&request, &context(view))
 }
 
@@ -267,7 +273,13 @@ fn files_are_compressed_and_asked_for_once() {
         gzip: Some(b"gz"),
     };
     let ask = |if_none_match, accept_encoding| {
-        let request = Request { method: Method::Get, target: "/", if_none_match, accept_encoding };
+        let request = Request {
+            method: Method::Get,
+            target: "/",
+            if_none_match,
+            accept: None,
+            accept_encoding,
+        };
         let response = asset_response(&FILE, &request);
         let encoding = response.headers.iter().find(|(name, _)| *name == "Content-Encoding");
         (response.status, response.body.to_vec(), encoding.map(|(_, value)| value.clone()))
@@ -300,7 +312,13 @@ fn a_large_page_is_compressed_for_who_accepts_it() {
     let context = context(&view);
     let get = |accept_encoding| {
         let target = "/";
-        let request = Request { method: Method::Get, target, if_none_match: None, accept_encoding };
+        let request = Request {
+            method: Method::Get,
+            target,
+            if_none_match: None,
+            accept: None,
+            accept_encoding,
+        };
         answer(&request, &context)
     };
     let plain = get(None);
@@ -315,4 +333,39 @@ fn a_large_page_is_compressed_for_who_accepts_it() {
     let mut decoder = flate2::read::GzDecoder::new(small.body.reader());
     std::io::Read::read_to_end(&mut decoder, &mut again).unwrap();
     assert_eq!(again, plain.body.to_vec());
+}
+
+#[test]
+fn a_scraper_gets_counters_the_account_and_hosts_in_the_format_it_asks_for() {
+    let view = ScriptedView::new(3, 1);
+    view.states.lock().unwrap().insert("host-0001".into(), HostState::Stale);
+    let ask = |accept| {
+        let (method, target) = (Method::Get, "/metrics");
+        let request =
+            Request { method, target, if_none_match: None, accept, accept_encoding: None };
+        let response = answer(&request, &context(&view));
+        let kind = response.headers.iter().find(|(name, _)| *name == "Content-Type").unwrap();
+        (kind.1.clone(), String::from_utf8(response.body.to_vec()).unwrap())
+    };
+    let (kind, text) = ask(None);
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "# TYPE monitor_http_live_viewers_joined_total counter",
+        "monitor_http_live_viewers_joined_total 0",
+        "# TYPE monitor_ledger_frames gauge",
+        "monitor_hosts{state=\"live\"} 2",
+        "monitor_hosts{state=\"stale\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    let fleet = json_of(&get_from(&view, "/api/ledger"))["fleet"].clone();
+    for (account, frames) in fleet.as_object().unwrap() {
+        let line = format!("monitor_ledger_frames{{account=\"{account}\"}} {frames}");
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    let (kind, open) = ask(Some("application/openmetrics-text;version=1.0.0,*/*;q=0.1"));
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(open.contains("# TYPE monitor_http_live_viewers_joined counter\n"), "{open}");
+    assert!(open.contains("\nmonitor_http_live_viewers_joined_total 0\n"), "{open}");
+    assert!(open.ends_with("\n# EOF\n"), "{open}");
 }

@@ -210,6 +210,7 @@ impl Worker {
             },
             target: request.url(),
             if_none_match: header("if-none-match"),
+            accept: header("accept"),
             accept_encoding: header("accept-encoding"),
         };
         let answer = thread::contain("http-handler", || routes::answer(&asked, &self.context));

@@ -11,13 +11,15 @@ mod newest;
 mod number;
 mod past;
 
-pub(crate) use host::{HostDoc, HostLine, HostList, UnknownHost, WatchedHost, WatchedWindow};
+pub(crate) use host::{
+    HostDoc, HostLine, HostList, UnknownHost, WatchedHost, WatchedWindow, state_word,
+};
 pub(crate) use ledger::{LedgerDoc, StagesDoc, StagesOnly, account};
 pub(crate) use live::{
     Heartbeat, Row, SnapshotDoc, StateChange, Summary, Watched, bus, counts, frame,
 };
 pub(crate) use newest::NewestDoc;
-pub(crate) use past::{HistoryDoc, PastSeries, history, write_values};
+pub(crate) use past::{HistoryDoc, history, write_series, write_values};
 
 use std::io::{self, Write};
 

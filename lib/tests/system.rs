@@ -35,3 +35,5 @@ mod pipeline;
 mod several;
 #[path = "system/stopping.rs"]
 mod stopping;
+#[path = "system/times.rs"]
+mod times;

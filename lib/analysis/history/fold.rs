@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::assemble::{Kept, Ranges, SpanPicker};
 use super::segment::{Extremes, Segment};
 use super::table::{Table, Visit};
-use super::thin::SECOND_MS;
+use super::tiers::SECOND_MS;
 use crate::analysis::live::Row;
 use crate::analysis::rate::{Deriver, KeyPool, Plan, Step};
 use crate::metric::SeriesKey;

@@ -7,8 +7,8 @@ use std::sync::PoisonError;
 
 use super::archive::Archive;
 use super::index::Entry;
+use super::put::host_row;
 use super::store::{HostId, StoreError};
-use super::writer::host_row;
 use crate::analysis::hosts::Host;
 use crate::analysis::view::QueryError;
 use crate::metric::HostName;

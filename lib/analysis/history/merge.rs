@@ -10,7 +10,8 @@ use super::assemble::{self, Picker, Ranges, SpanPicker};
 use super::fold::{Folding, floor};
 use super::segment::{Column, Extremes, Segment};
 pub(in crate::analysis) use super::table::unite;
-use super::thin::{SECOND_MS, lowest_of_seconds};
+use super::thin::lowest_of_seconds;
+use super::tiers::SECOND_MS;
 use crate::analysis::rate::KeyPool;
 
 /// Makes one of several segments of the same session and tier; `None` of none. Returns also how

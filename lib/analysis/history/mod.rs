@@ -50,6 +50,7 @@ mod merge;
 mod names;
 mod open;
 mod pending;
+mod put;
 pub(in crate::analysis) mod query;
 mod reading;
 mod request;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::fold::Before;
 #[cfg(test)]
 use super::segment::Segment;
-use super::thin::{SECOND_MS, SessionRows, Thinned, thin};
+use super::thin::{SessionRows, Thinned, thin};
+use super::tiers::SECOND_MS;
 use crate::analysis::live::{Block, Row};
 use crate::analysis::rate::KeyPool;
 use crate::metric::{Layout, SessionId, Value};

@@ -16,7 +16,7 @@ use super::assemble;
 use super::fold::{Before, Folding};
 use super::merge::unite;
 use super::segment::{Group, Segment};
-use super::thin::SECOND_MS;
+use super::tiers::SECOND_MS;
 use crate::analysis::live::Row;
 use crate::analysis::rate::KeyPool;
 use crate::metric::{SeriesKey, SessionId, Value};

@@ -12,12 +12,10 @@ use super::assemble::{self, Kept, Ranges};
 use super::fold::{Before, Folding};
 use super::segment::Segment;
 use super::table::{Class, Table};
+use super::tiers::SECOND_MS;
 use crate::analysis::live::Row;
 use crate::analysis::rate::KeyPool;
 use crate::metric::SessionId;
-
-/// Width of the finest tier's buckets.
-pub(in crate::analysis) const SECOND_MS: u32 = 1_000;
 
 /// Frames of one session, in order of arrival.
 #[derive(Debug, Clone)]

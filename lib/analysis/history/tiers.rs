@@ -8,8 +8,8 @@ use crate::base::quantity::{format_duration, parse_duration};
 /// Most tiers: a second, ten, a minute, and three more for years.
 const TIERS_MAX: usize = 6;
 
-/// The finest tier that history keeps; what is faster is in the live window.
-const FINEST_MS: u64 = 1_000;
+/// Width of a point of the finest tier; what is faster is in the live window.
+pub(in crate::analysis) const SECOND_MS: u32 = 1_000;
 
 /// Longest that anything is kept: ten years.
 const KEEP_MS_MAX: u64 = 10 * 366 * 86_400_000;
@@ -79,7 +79,7 @@ impl Tiers {
                 return Err(wrong(&format!("kept for {least} at least and ten years at most")));
             }
             match tiers.last() {
-                None if tier.bucket_ms != FINEST_MS => {
+                None if tier.bucket() != SECOND_MS => {
                     return Err(wrong("the first resolution must be 1s"));
                 }
                 Some(last) if !grows(*last, tier) => {

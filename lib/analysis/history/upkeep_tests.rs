@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::analysis::history::closing::Made;
+use crate::analysis::history::put::put_segments;
 use crate::analysis::history::restore::{HistoryConfig, open};
 use crate::analysis::history::thin::{SessionRows, thin};
 use crate::analysis::history::tiers::Tiers;
-use crate::analysis::history::writer::put_segments;
 use crate::analysis::live::Row;
 use crate::base::dice::Dice;
 use crate::metric::{Samples, SeriesKey, Value};

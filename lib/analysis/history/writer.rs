@@ -5,7 +5,6 @@
 //! is read again after a crash; and for a bus that keeps nothing, what came since the last one.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -16,15 +15,14 @@ use super::index::Entry;
 use super::lane::Lane;
 use super::logged;
 use super::names::NameRow;
-use super::pending::{Closed, Encoded};
+use super::pending::Closed;
+use super::put::{Runs, host_row, put_names, put_segments};
 use super::request::Requests;
-use super::store::{Commit, DESCRIPTION, HostId, HostRow, PartitionRow, SegmentKey, StoreError};
-use super::tiers::Tiers;
+use super::store::{Commit, DESCRIPTION, HostId, PartitionRow, StoreError};
 use super::upkeep::Upkeep;
 use crate::analysis::consume::SteadyClock;
 use crate::analysis::intake::Shared;
 use crate::analysis::live::WINDOW_MS;
-use crate::base::random;
 use crate::base::stop::Stop;
 use crate::base::throttle::Throttle;
 use crate::bus::StoredRecord;
@@ -66,10 +64,6 @@ pub(in crate::analysis) struct Writer {
     runs: Runs,
 }
 
-/// Numbers that tell segments with the same beginning apart, never given twice.
-#[derive(Debug)]
-pub(super) struct Runs(AtomicU64);
-
 /// One transaction's worth.
 struct Load {
     closed: Vec<Arc<Closed>>,
@@ -78,16 +72,6 @@ struct Load {
     hosts: HashMap<HostName, Entry>,
     /// By partition.
     resumes: Vec<u64>,
-}
-
-impl Runs {
-    pub(super) fn new() -> Self {
-        Self(AtomicU64::new(random::u128() as u64))
-    }
-
-    pub(super) fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
 }
 
 impl Writer {
@@ -313,49 +297,5 @@ impl Writer {
                  the disk takes it ({left_out} failures more since the last such line)"
             );
         }
-    }
-}
-
-/// Names that segments of this transaction use.
-/// Segments of a host, and that what is made of their tiers is to be made anew; their bytes.
-pub(super) fn put_segments(
-    archive: &Archive,
-    commit: &mut Commit<'_>,
-    entry: &mut Entry,
-    segments: &[Encoded],
-    runs: &Runs,
-) -> Result<u64, StoreError> {
-    let mut bytes = 0;
-    for Encoded { bucket_ms, start_ms, bytes: segment, .. } in segments {
-        let tiers = archive.tiers.as_slice().iter();
-        let tier = tiers.take_while(|tier| tier.bucket() < *bucket_ms).count();
-        entry.reopen(&archive.tiers, (tier, *start_ms));
-        entry.first_ms = entry.first_ms.min(*start_ms);
-        let host = HostId(entry.id);
-        let key = SegmentKey { host, bucket_ms: *bucket_ms, start_ms: *start_ms, run: runs.next() };
-        commit.put_segment(key, segment)?;
-        bytes += segment.len() as u64;
-    }
-    Ok(bytes)
-}
-
-pub(super) fn put_names(commit: &mut Commit<'_>, names: &[NameRow]) -> Result<(), StoreError> {
-    for (id, text, used_day) in names {
-        commit.put_series(*id, text, *used_day)?;
-    }
-    Ok(())
-}
-
-/// A host's row.
-pub(super) fn host_row(host: &HostName, entry: &Entry, tiers: &Tiers) -> HostRow {
-    let tiers = tiers.as_slice().iter().zip(&entry.done_ms);
-    HostRow {
-        name: host.to_string(),
-        through: entry.through,
-        epoch: entry.epoch,
-        deleted: entry.deleted,
-        rolled_through_ms: tiers.map(|(tier, done_ms)| (tier.bucket(), *done_ms)).collect(),
-        seen_ms: entry.seen_ms,
-        first_ms: entry.first_ms,
     }
 }

@@ -25,6 +25,8 @@ pub struct Seen {
     pub age: Histogram,
     pub bytes: u64,
     pub events: u64,
+    /// Rows of frames that were sampled earlier do not count, Unix ms.
+    since_ms: u64,
 }
 
 impl Viewer {
@@ -45,6 +47,11 @@ impl Viewer {
     /// Begins anew.
     pub fn forget(&self) {
         *self.seen.lock().unwrap() = Seen::default();
+    }
+
+    /// Begins anew, and leaves out what was sampled before a time.
+    pub fn forget_before(&self, since_ms: u64) {
+        *self.seen.lock().unwrap() = Seen { since_ms, ..Seen::default() };
     }
 
     pub fn seen(&self) -> Seen {
@@ -70,7 +77,8 @@ fn read(mut lines: BufReader<TcpStream>, seen: &Mutex<Seen>) {
         } else if let Some(data) = line.strip_prefix("data: ").filter(|_| frames) {
             let data: Value = serde_json::from_str(data).unwrap_or_default();
             for row in data["rows"].as_array().into_iter().flatten() {
-                if let Some(time_ms) = row[TIME_MS].as_u64() {
+                let time_ms = row[TIME_MS].as_u64().filter(|time_ms| *time_ms >= seen.since_ms);
+                if let Some(time_ms) = time_ms {
                     seen.age.record(now_us.saturating_sub(time_ms * 1_000));
                 }
             }

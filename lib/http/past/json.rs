@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::analysis::view::HostAnswer;
 use crate::http::gate::Refusal;
-use crate::http::view::{self, PastSeries};
+use crate::http::view;
 use crate::metric::HostName;
 
 /// Times of session starts that one answer can hold, because they come last and are kept until
@@ -32,7 +32,7 @@ impl Document {
                 out.write_all(b",")?;
             }
             self.has_series = true;
-            view::write(out, &PastSeries::new(series))?;
+            view::write_series(out, series)?;
         }
         if let Some(host) = answer.host {
             self.starts_count += answer.session_starts_ms.len();

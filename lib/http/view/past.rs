@@ -3,48 +3,72 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::number::Number;
 use crate::analysis::view::{HistoryState, HistoryStatus, QueryPoint, QuerySeries};
 
-/// One entry of `series` in `/api/query`.
+/// Bytes of points that are put together before they are passed on.
+const POINTS_BYTES: usize = 4 << 10;
+
+/// One entry of `series` in `/api/query`, but for its points.
 #[derive(Debug, Serialize)]
-pub(crate) struct PastSeries<'a> {
+struct SeriesHead<'a> {
     host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hosts: Option<usize>,
     metric: &'a str,
     labels: BTreeMap<&'a str, String>,
     interval_ms: u64,
-    points: Points<'a>,
 }
 
-/// `[[time_ms,min,mean,max],..]`; a point that is not finite is no point.
-#[derive(Debug)]
-struct Points<'a>(&'a [QueryPoint]);
-
-impl<'a> PastSeries<'a> {
-    pub(crate) fn new(series: &'a QuerySeries) -> Self {
-        let host = series.host.as_deref();
-        Self {
-            host,
-            hosts: host.is_none().then_some(series.hosts),
-            metric: series.key.name(),
-            labels: series.key.labels().into_iter().collect(),
-            interval_ms: series.interval_ms,
-            points: Points(&series.points),
+/// A series as JSON, its points as `[[time_ms,min,mean,max],..]`; one that is not finite is no
+/// point. Written by hand: an hour of seconds is 200 KB, and where minimum, mean and maximum are
+/// one number, as they mostly are then, its digits are worked out once.
+///
+/// # Errors
+/// What `out` says.
+pub(crate) fn write_series(out: &mut impl Write, series: &QuerySeries) -> io::Result<()> {
+    let host = series.host.as_deref();
+    let mut text = super::to_bytes(&SeriesHead {
+        host,
+        hosts: host.is_none().then_some(series.hosts),
+        metric: series.key.name(),
+        labels: series.key.labels().into_iter().collect(),
+        interval_ms: series.interval_ms,
+    });
+    // The object goes on.
+    text.pop();
+    text.extend_from_slice(b",\"points\":");
+    let mut mark = b'[';
+    for point in &series.points {
+        let Some([min, mean, max]) = values(point) else { continue };
+        text.extend_from_slice(&[mark, b'[']);
+        mark = b',';
+        super::write(&mut text, &point.time_ms)?;
+        text.push(b',');
+        let start = text.len();
+        super::write(&mut text, &min)?;
+        let end = text.len();
+        for value in [mean, max] {
+            text.push(b',');
+            if value == min {
+                text.extend_from_within(start..end);
+            } else {
+                super::write(&mut text, &value)?;
+            }
+        }
+        text.push(b']');
+        if text.len() >= POINTS_BYTES {
+            out.write_all(&text)?;
+            text.clear();
         }
     }
-}
-
-impl Serialize for Points<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().filter_map(|point| {
-            let [min, mean, max] = values(point)?;
-            Some((point.time_ms, min, mean, max))
-        }))
+    if mark == b'[' {
+        text.push(mark);
     }
+    text.extend_from_slice(b"]}");
+    out.write_all(&text)
 }
 
 /// Minimum, mean and maximum of a point, as they are; `None` when they are no numbers.
@@ -144,14 +168,17 @@ mod tests {
                 point(20_000, 1.0, f64::NAN, 2.0),
                 point(30_000, -0.0, 1.5, f64::INFINITY),
                 point(40_000, -7.25, 1e-7, 1e300),
+                point(50_000, 2.5, 2.5, 2.5),
             ],
         };
-        let text = String::from_utf8(super::super::to_bytes(&PastSeries::new(&series))).unwrap();
+        let mut text = Vec::new();
+        write_series(&mut text, &series).unwrap();
+        let text = String::from_utf8(text).unwrap();
         assert_eq!(
             text,
             "{\"host\":\"web-1\",\"metric\":\"disk_read_bytes_per_second\",\
              \"labels\":{\"device\":\"s\\\"d\"},\"interval_ms\":10000,\"points\":[\
-             [10000,0.1,0.3333333333333333,16777216123],[40000,-7.25,1e-7,1e+300]]}"
+             [10000,0.1,0.3333333333333333,16777216123],[40000,-7.25,1e-7,1e+300],[50000,2.5,2.5,2.5]]}"
         );
         let mut row = Vec::new();
         assert!(write_values(&mut row, &series.points[3]).unwrap());
@@ -164,7 +191,9 @@ mod tests {
         let key = SeriesKey::plain("load1");
         let series =
             QuerySeries { host: None, key, interval_ms: 1_000, hosts: 7, points: Vec::new() };
-        let text = String::from_utf8(super::super::to_bytes(&PastSeries::new(&series))).unwrap();
+        let mut text = Vec::new();
+        write_series(&mut text, &series).unwrap();
+        let text = String::from_utf8(text).unwrap();
         assert_eq!(
             text,
             "{\"host\":null,\"hosts\":7,\"metric\":\"load1\",\"labels\":{},\

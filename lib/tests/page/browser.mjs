@@ -92,10 +92,10 @@ export function waitForLink(page, state, timeout = 20_000) {
   return page.waitForFunction((wanted) => document.body.dataset.link === wanted, state, { timeout });
 }
 
-// Waits until the texts that `selector` finds are not what they are now.
+// Waits until there are texts that `selector` finds, and then until they are others.
 export async function waitForChange(page, selector, timeout = 15_000) {
+  await page.waitForSelector(selector, { state: 'attached', timeout });
   const before = await texts(page, selector);
-  check(before.length > 0, `nothing matches ${selector}`);
   await page.waitForFunction(([of, old]) => {
     const now = [...document.querySelectorAll(of)].map((element) => element.textContent);
     return JSON.stringify(now) !== old;

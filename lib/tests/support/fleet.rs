@@ -75,6 +75,11 @@ struct Host {
 impl Fleet {
     /// Opens all streams and waits until each has its Welcome.
     pub fn start(plan: &Plan) -> Self {
+        Self::start_by(plan, |_| 0)
+    }
+
+    /// The same with clocks that are off by so many milliseconds at each frame.
+    pub fn start_by(plan: &Plan, off_ms: fn(u64) -> i64) -> Self {
         let environment = Arc::new(EnvBuilder::new().cq_count(1).name_prefix("fleet").build());
         let counts = Arc::new(Counts::default());
         let layout = layout();
@@ -93,7 +98,9 @@ impl Fleet {
             (counts.welcomed.load(Ordering::Relaxed) == expected).then_some(())
         });
         let interval = plan.interval;
-        let pacer = thread::spawn("fleet-pacer", move || pace(hosts, interval, &counts, &stopped));
+        let pacer = thread::spawn("fleet-pacer", move || {
+            pace(hosts, (interval, off_ms), &counts, &stopped)
+        });
         fleet.pacer = Some(pacer.unwrap());
         fleet
     }
@@ -123,7 +130,12 @@ impl Fleet {
 }
 
 /// Sends each host's frame when it is due: host n of N at n/N of the interval.
-fn pace(mut hosts: Vec<Host>, interval: Duration, counts: &Counts, stopped: &stop::Stop) {
+fn pace(
+    mut hosts: Vec<Host>,
+    (interval, off_ms): (Duration, fn(u64) -> i64),
+    counts: &Counts,
+    stopped: &stop::Stop,
+) {
     let start = Instant::now();
     let step = interval / hosts.len().max(1) as u32;
     for tick in 0_u64.. {
@@ -139,7 +151,7 @@ fn pace(mut hosts: Vec<Host>, interval: Duration, counts: &Counts, stopped: &sto
             break;
         }
         let at = (tick % hosts.len() as u64) as usize;
-        send(&mut hosts[at], interval, counts);
+        send(&mut hosts[at], (interval, off_ms), counts);
     }
     for host in &mut hosts {
         let bye = FromClient::Bye { last_seq: host.seq, reason: "end of the load".into() };
@@ -148,9 +160,9 @@ fn pace(mut hosts: Vec<Host>, interval: Duration, counts: &Counts, stopped: &sto
     }
 }
 
-fn send(host: &mut Host, interval: Duration, counts: &Counts) {
+fn send(host: &mut Host, (interval, off_ms): (Duration, fn(u64) -> i64), counts: &Counts) {
     let seq = host.seq + 1;
-    let time_ms = now_ms();
+    let time_ms = now_ms().saturating_add_signed(off_ms(seq));
     let frame = Frame {
         session: host.session,
         seq,

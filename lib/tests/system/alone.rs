@@ -1,9 +1,10 @@
 //! `monitor`: the whole system in one process, what a newcomer starts first.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::deployment::samples;
-use crate::support::program::Program;
+use crate::support::program::{Program, command};
 use crate::support::{Scratch, http, wait};
 
 #[test]
@@ -39,8 +40,23 @@ fn shows_this_machine_within_seconds_and_stops_on_request() {
         let metrics = http::json(page, "/api/metrics")?;
         (samples(&metrics, "guest", "cpu").len() > 2).then_some(())
     });
+    let own = http::request(page, "GET", "/metrics").unwrap();
+    let own = String::from_utf8(own.body).unwrap();
+    assert!(own.contains("\nmonitor_hosts{state=\"live\"} 2\n"), "{own}");
+    assert_eq!(promtool(&own), String::new());
     guest.stop();
     let log = monitor.stop();
     assert!(!log.contains("left unacknowledged"), "{log}");
     assert!(!log.contains("ERROR") && !log.contains("panic"), "{log}");
+}
+
+/// What the real judge of this format says against a text.
+fn promtool(text: &str) -> String {
+    let pipe = || std::process::Stdio::piped();
+    let mut command = command("promtool");
+    command.args(["check", "metrics"]).stdin(pipe()).stdout(pipe()).stderr(pipe());
+    let mut judge = command.spawn().expect("promtool is installed by 'make setup'");
+    judge.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = judge.wait_with_output().unwrap();
+    String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout)
 }
