@@ -7,6 +7,7 @@
 //! line or the spool, one of them could be without the other.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
@@ -28,11 +29,13 @@ pub struct Topic {
     pub frames: BTreeMap<(String, u64), Frame>,
     /// Frames that stand there once more.
     pub sent_again: u64,
+    /// Of those, with another time.
+    retimed: u64,
 }
 
 impl Topic {
     fn read(broker: &str) -> Self {
-        let mut topic = Self { frames: BTreeMap::new(), sent_again: 0 };
+        let mut topic = Self { frames: BTreeMap::new(), sent_again: 0, retimed: 0 };
         for (host, record) in records(broker) {
             if record["type"] != "frame" {
                 continue;
@@ -42,7 +45,18 @@ impl Topic {
             let uptime = record["samples"]["uptime_seconds"].as_f64().unwrap();
             let key = (session, number("seq"));
             let frame = Frame { host, time_ms: number("time_ms"), uptime };
-            topic.sent_again += u64::from(topic.frames.insert(key, frame).is_some());
+            // The first counts. One that comes again may have another time: a frame that was
+            // sampled before its client knew a server's clock waits with the time that its host
+            // had in the spool, and with a better one in memory.
+            match topic.frames.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(frame);
+                }
+                Entry::Occupied(first) => {
+                    topic.sent_again += 1;
+                    topic.retimed += u64::from(first.get().time_ms != frame.time_ms);
+                }
+            }
         }
         topic
     }
@@ -57,7 +71,7 @@ impl Topic {
 
 /// One session in the ledger.
 #[derive(Debug, Default, Clone, Copy)]
-struct Entry {
+struct Told {
     sampled: u64,
     stored: u64,
     waiting: u64,
@@ -92,7 +106,7 @@ struct Tails {
 }
 
 impl Tails {
-    fn add(&mut self, entry: Option<Entry>, untold: u64) {
+    fn add(&mut self, entry: Option<Told>, untold: u64) {
         self.sessions += 1;
         self.unknown += entry.map_or(0, |entry| entry.tails_unknown);
         self.unheard += u64::from(entry.is_none());
@@ -127,7 +141,10 @@ pub fn everything_is_accounted_for(world: &mut World) -> Topic {
     }
     assert!(sums.no_spool.sessions > 0, "the client without a spool was never killed");
     eprintln!("{} connections cut; {:?}", world.cuts(), world.faults);
-    eprintln!("{stored} frames, {} sent again and removed; {sums:?}", topic.sent_again);
+    let (again, retimed) = (topic.sent_again, topic.retimed);
+    eprintln!(
+        "{stored} frames, {again} sent again ({retimed} with another time) and removed; {sums:?}"
+    );
     topic
 }
 
@@ -138,11 +155,11 @@ fn is_told(client: &Client, ledger: &Value) -> bool {
     entries.all(|entry| entry.tails_unknown == 1)
 }
 
-fn entry(ledger: &Value, host: &str, session: &str) -> Option<Entry> {
+fn entry(ledger: &Value, host: &str, session: &str) -> Option<Told> {
     let sessions = ledger["hosts"][host]["sessions"].as_array()?;
     let own = sessions.iter().find(|it| it["session"] == *session)?;
     let number = |name: &str| own[name].as_u64().unwrap();
-    Some(Entry {
+    Some(Told {
         sampled: number("sampled"),
         stored: number("stored"),
         waiting: number("waiting"),
@@ -154,7 +171,7 @@ fn entry(ledger: &Value, host: &str, session: &str) -> Option<Entry> {
 
 /// What holds for every session.
 #[track_caller]
-fn assert_session(topic: &Topic, run: (&String, u64), entry: Option<Entry>, what: &str) {
+fn assert_session(topic: &Topic, run: (&String, u64), entry: Option<Told>, what: &str) {
     let (session, sampled) = run;
     let (count, last) = topic.of(session);
     let entry = entry.unwrap_or_default();
@@ -171,7 +188,7 @@ fn assert_fate(
     client: &Client,
     sampled: u64,
     fate: Fate,
-    entry: Option<Entry>,
+    entry: Option<Told>,
     what: &str,
     sums: &mut Sums,
 ) {
