@@ -14,7 +14,7 @@ ARGS ?=
 DATA ?= .data
 
 # Tests that start programs, brokers and browsers: one at a time. Each is a [[test]] of Cargo.toml.
-SYSTEM_TESTS ?= kafka system page
+SYSTEM_TESTS ?= kafka system storm page
 # Every other [[test]], read from Cargo.toml so that none is forgotten.
 OTHER_TESTS = $(filter-out $(SYSTEM_TESTS),$(shell awk '/^\[/ {test = ($$0 == "[[test]]")} test && $$1 == "name" {gsub(/"/, "", $$3); print $$3}' Cargo.toml))
 

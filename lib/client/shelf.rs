@@ -16,8 +16,10 @@ const WANTED_MAX: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Shelf {
     pub(super) session: SessionId,
-    /// Last frame sampled; of an earlier session alone.
+    /// Last frame sampled, as far as is known; of an earlier session alone.
     pub(super) last: u64,
+    /// There may have been more: its disk failed when it ended.
+    pub(super) tail_unknown: bool,
     /// On disk, and not acknowledged.
     pub(super) kept: SeqRanges,
     /// Of these, what is on disk alone.
@@ -39,6 +41,7 @@ impl Shelf {
         Self {
             session,
             last: 0,
+            tail_unknown: false,
             kept: SeqRanges::new(),
             away: SeqRanges::new(),
             sent: SeqRanges::new(),
@@ -53,6 +56,7 @@ impl Shelf {
     pub(super) fn earlier(found: Recovered) -> Self {
         let mut shelf = Self::own(found.session);
         (shelf.last, shelf.is_announced, shelf.is_changed) = (found.last, false, true);
+        shelf.tail_unknown = found.tail_unknown;
         (shelf.away, shelf.kept) = (found.waiting.clone(), found.waiting);
         found.gone.into_iter().for_each(|(range, reason)| shelf.gone.add(range, reason));
         shelf

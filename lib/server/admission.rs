@@ -29,7 +29,7 @@ impl Streams {
             Ok(host) => host,
             Err(words) => return refuse(EndKind::BadName, words),
         };
-        let last = hello.earlier_sessions.iter().map(|(_, range)| range.1).max();
+        let last = hello.earlier_sessions.iter().map(|it| it.range.1).max();
         if hello.first_seq.max(last.unwrap_or(0)) > SEQ_MAX {
             let words = format!("a frame number above {SEQ_MAX}");
             return Err(End { kind: EndKind::Garbage, words });

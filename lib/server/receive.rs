@@ -67,7 +67,7 @@ impl Receiver {
         match message {
             FromClient::Hello(hello) => {
                 self.streams.hello(&self.stream, &hello)?;
-                let earlier: Vec<_> = hello.earlier_sessions.iter().map(|(id, _)| *id).collect();
+                let earlier: Vec<_> = hello.earlier_sessions.iter().map(|it| it.session).collect();
                 let state = self.stream.lock();
                 let Some(session) = &state.session else { return Ok(()) };
                 let host = session.described.host.clone();

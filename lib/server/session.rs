@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::account::{Account, Told};
 use crate::metric::{Declaration, HostName, SeqRange, SessionId};
 use crate::wire::json::SessionRecord;
-use crate::wire::message::{CatalogueEntry, Hello, LEFT_IN_SPOOL, Schedule, Status};
+use crate::wire::message::{CatalogueEntry, Hello, LEFT_IN_PART, LEFT_IN_SPOOL, Schedule, Status};
 
 /// How often a session record is written while the session runs.
 pub(super) const RECORD_INTERVAL: Duration = Duration::from_secs(10);
@@ -51,6 +51,8 @@ struct Book {
     record_queued: bool,
     /// Something that no record has told yet.
     changed: bool,
+    /// Of an earlier session: it may have sampled more than its client knows.
+    tail_unknown: bool,
 }
 
 /// One session on one stream.
@@ -80,8 +82,10 @@ impl Session {
     /// For a Hello that was accepted at `now`.
     pub(super) fn new(hello: &Hello, described: Described, now: Duration) -> Self {
         let own = Book::new(hello.session, hello.first_seq, 0, hello.window_frames);
-        let earlier = hello.earlier_sessions.iter().map(|(session, (first, last))| {
-            Book::new(*session, *first, *last, hello.window_frames)
+        let earlier = hello.earlier_sessions.iter().map(|earlier| {
+            let (first, last) = earlier.range;
+            let book = Book::new(earlier.session, first, last, hello.window_frames);
+            Book { tail_unknown: earlier.tail_unknown, ..book }
         });
         Self {
             books: std::iter::once(own).chain(earlier).collect(),
@@ -250,12 +254,12 @@ impl Session {
         time_ms: u64,
     ) -> Option<SessionRecord> {
         let own = self.described.id;
-        let ended = if session == own {
-            self.ended.clone()
-        } else {
-            Some(format!("{LEFT_IN_SPOOL}; session {own} brings what it left"))
-        };
+        let ended = self.ended.clone().filter(|_| session == own);
         let book = self.book(session)?;
+        let ended = ended.or_else(|| {
+            let words = if book.tail_unknown { LEFT_IN_PART } else { LEFT_IN_SPOOL };
+            (session != own).then(|| format!("{words}; session {own} brings what it left"))
+        });
         book.record_queued = false;
         book.changed = false;
         book.account.record_begun();
@@ -307,6 +311,7 @@ impl Book {
             in_hand: 0,
             record_queued: false,
             changed: true,
+            tail_unknown: false,
         }
     }
 

@@ -1,9 +1,11 @@
 //! A session from Hello to its end.
 
 use super::*;
+use crate::wire::message::EarlierSession;
 
 const OWN: SessionId = SessionId(7);
 const OLD: SessionId = SessionId(3);
+const TORN: SessionId = SessionId(2);
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -20,7 +22,10 @@ fn session() -> Session {
         catalogue: Vec::new(),
         interval_min_ms: 50,
         window_frames: 300,
-        earlier_sessions: vec![(OLD, (40, 50))],
+        earlier_sessions: vec![
+            EarlierSession { session: OLD, range: (40, 50), tail_unknown: false },
+            EarlierSession { session: TORN, range: (1, 9), tail_unknown: true },
+        ],
         version: "1".into(),
         first_seq: 5,
     };
@@ -50,7 +55,9 @@ fn records_tell_what_is_known_of_each_session() {
     assert_eq!((&*own.host, own.ended), ("web-1", None));
     let earlier = record(&mut session, OLD);
     assert_eq!((earlier.first_seq, earlier.sampled_through), (40, 50));
-    assert!(earlier.ended.unwrap().contains("brings what it left"));
+    assert!(earlier.ended.unwrap().starts_with("its client ended; session"));
+    let torn = record(&mut session, TORN).ended.unwrap();
+    assert!(torn.starts_with("its client ended while its disk failed; session"), "{torn}");
     session.bye(9, "");
     session.end("connection lost");
     let own = record(&mut session, OWN);
@@ -98,8 +105,9 @@ fn a_refused_frame_is_declared_with_its_reason() {
 fn time_brings_records_pings_and_late_acks() {
     let mut session = session();
     assert_eq!(session.tick(at(9)), Due::default());
-    assert_eq!(session.tick(at(10)).records, [OWN, OLD]);
+    assert_eq!(session.tick(at(10)).records, [OWN, OLD, TORN]);
     record(&mut session, OLD);
+    record(&mut session, TORN);
     assert_eq!(session.tick(at(20)).records, [OWN], "nothing new of the earlier one");
     assert!(session.tick(at(30)).ping);
     assert!(!session.tick(at(31)).ping);

@@ -8,6 +8,10 @@ use crate::metric::{Declaration, Frame, HostName, MetricDef, SeqRange, SessionId
 /// run to bring: in its Bye, and in the records of the session.
 pub const LEFT_IN_SPOOL: &str = "its client ended";
 
+/// How such words begin when the client may have sampled more than its spool holds: how much more,
+/// nobody can tell.
+pub const LEFT_IN_PART: &str = "its client ended while its disk failed";
+
 /// From a client to the server (`CommandResponse`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum FromClient {
@@ -80,12 +84,23 @@ pub struct Hello {
     pub interval_min_ms: u32,
     /// Unacknowledged frames it keeps in flight.
     pub window_frames: u64,
-    /// Sessions whose frames still wait: session, first and last number.
-    pub earlier_sessions: Vec<(SessionId, SeqRange)>,
+    /// Sessions whose frames still wait.
+    pub earlier_sessions: Vec<EarlierSession>,
     /// Version of the program.
     pub version: String,
     /// Oldest frame of this session still to be sent, or the next number.
     pub first_seq: u64,
+}
+
+/// A run of the client whose frames still wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlierSession {
+    /// The run.
+    pub session: SessionId,
+    /// First and last number that may come.
+    pub range: SeqRange,
+    /// It may have sampled more than is on disk: its disk failed when it ended.
+    pub tail_unknown: bool,
 }
 
 /// A collector and what it takes.

@@ -6,8 +6,8 @@ use protobuf::MessageField;
 
 use super::frame::{FrameDecoder, FrameEncoder, WireError, session_or, wrong};
 use super::message::{
-    Ack, CatalogueEntry, CatalogueMetric, FromClient, Hello, Schedule, ScheduleEntry, Status,
-    ToClient, Welcome,
+    Ack, CatalogueEntry, CatalogueMetric, EarlierSession, FromClient, Hello, Schedule,
+    ScheduleEntry, Status, ToClient, Welcome,
 };
 use super::proto::{self, command_request, command_response};
 use super::{ACK_RANGES_MAX, HELLO_ITEMS_MAX, SCHEDULE_ENTRIES_MAX, TEXT_LEN_MAX};
@@ -208,11 +208,12 @@ fn encode_hello(hello: &Hello) -> proto::Hello {
     }
 }
 
-fn encode_earlier((session, (first, last)): &(SessionId, SeqRange)) -> proto::EarlierSession {
+fn encode_earlier(earlier: &EarlierSession) -> proto::EarlierSession {
     proto::EarlierSession {
-        session: session_bytes(*session),
-        first_seq: *first,
-        last_seq: *last,
+        session: session_bytes(earlier.session),
+        first_seq: earlier.range.0,
+        last_seq: earlier.range.1,
+        tail_unknown: earlier.tail_unknown,
         ..Default::default()
     }
 }
@@ -247,7 +248,9 @@ fn decode_hello(hello: proto::Hello) -> Result<Hello, WireError> {
     let mut earlier_sessions = Vec::with_capacity(hello.earlier_sessions.len());
     for earlier in &hello.earlier_sessions {
         let session = session_or(SessionId(0), &earlier.session)?;
-        earlier_sessions.push((session, range(earlier.first_seq, earlier.last_seq)?));
+        let range = range(earlier.first_seq, earlier.last_seq)?;
+        let tail_unknown = earlier.tail_unknown;
+        earlier_sessions.push(EarlierSession { session, range, tail_unknown });
     }
     let mut labels = BTreeMap::new();
     for (name, value) in hello.labels {

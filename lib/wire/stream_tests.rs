@@ -27,7 +27,11 @@ fn hello() -> Hello {
         }],
         interval_min_ms: 50,
         window_frames: 300,
-        earlier_sessions: vec![(SessionId(3), (5, 9))],
+        earlier_sessions: vec![EarlierSession {
+            session: SessionId(3),
+            range: (5, 9),
+            tail_unknown: true,
+        }],
         version: "0.1.0".into(),
         first_seq: 1,
     }

@@ -28,7 +28,7 @@ use super::sets;
 use crate::analysis::view::Ledger;
 use crate::metric::{SeqRange, SeqRanges};
 use crate::wire::json::SessionRecord;
-use crate::wire::message::LEFT_IN_SPOOL;
+use crate::wire::message::{LEFT_IN_PART, LEFT_IN_SPOOL};
 
 /// Largest frame number: what every reader of JSON holds exactly (2^53 - 1), as on the server.
 pub(super) const SEQ_MAX: u64 = (1 << 53) - 1;
@@ -381,7 +381,10 @@ impl Account {
     /// How the session ended, if nobody can tell what else it sampled.
     fn tail_unknown<'a>(&'a self, given_up: Option<&'a str>) -> Option<&'a str> {
         match self.ended.as_deref() {
-            Some(reason) if self.said_goodbye() || reason.starts_with(SPOOLED) => None,
+            Some(_) if self.said_goodbye() => None,
+            // Where the disk failed, only some of it was written.
+            Some(reason) if reason.starts_with(LEFT_IN_PART) => Some(reason),
+            Some(reason) if reason.starts_with(SPOOLED) => None,
             ended => ended.or(given_up),
         }
     }

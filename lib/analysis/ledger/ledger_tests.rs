@@ -217,6 +217,20 @@ fn a_session_that_another_one_replaced_is_given_up_after_a_while() {
 }
 
 #[test]
+fn what_a_client_with_a_failing_disk_left_has_an_unknown_tail() {
+    let mut ledger = HostLedger::default();
+    ledger.record(&record(1, 0, &[]), SECOND).unwrap();
+    frames(&mut ledger, 1..=3);
+    let words = "its client ended while its disk failed; session 8 brings what it left";
+    ledger.record(&ended(record(3, 3, &[]), words), SECOND).unwrap();
+    // A server that notices late that the stream is gone knows no better.
+    ledger.record(&ended(record(3, 3, &[]), "stream reset"), SECOND).unwrap();
+    let session = only(&ledger, SECOND);
+    assert!(session.ended.unwrap().starts_with(&format!("{words}; tail unknown")));
+    assert_eq!((session.account.stored, session.account.tails_unknown), (3, 1));
+}
+
+#[test]
 fn the_bound_on_ranges_folds_the_lowest_and_keeps_the_sum() {
     let mut ledger = HostLedger::default();
     ledger.record(&record(1, 0, &[]), SECOND).unwrap();

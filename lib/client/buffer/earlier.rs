@@ -8,6 +8,7 @@ use super::{Acked, Buffer};
 use crate::client::shelf::Shelf;
 use crate::client::spool::Recovered;
 use crate::metric::{Declaration, Frame, SeqRange, SessionId};
+use crate::wire::message::EarlierSession;
 
 /// Earlier sessions that are kept with their frames. Together with the bare ones and the own that
 /// is less than Hello may name (256) and than the ledger keeps open of one host (64). A client
@@ -90,13 +91,14 @@ impl Buffer {
 
     /// The earlier sessions for Hello, with the first and last number that is not settled. Only
     /// their frames may be on the stream.
-    pub(in crate::client) fn announce(&mut self) -> Vec<(SessionId, SeqRange)> {
+    pub(in crate::client) fn announce(&mut self) -> Vec<EarlierSession> {
         let earlier = self.spooled.iter_mut().flat_map(|spooled| &mut spooled.earlier);
         earlier
             .take(EARLIER_SESSIONS_MAX + EARLIER_BARE_MAX)
             .filter_map(|shelf| {
                 shelf.is_announced = true;
-                Some((shelf.session, (shelf.first()?, shelf.last)))
+                let (session, tail_unknown) = (shelf.session, shelf.tail_unknown);
+                Some(EarlierSession { session, range: (shelf.first()?, shelf.last), tail_unknown })
             })
             .collect()
     }

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::metric::SessionId;
+
 /// What the spool needs of a directory. A test has one that forgets, fills up and fails.
 pub(super) trait Disk: fmt::Debug + Send {
     /// The files there are, in any order.
@@ -31,6 +33,13 @@ pub(super) trait Disk: fmt::Debug + Send {
 
     /// Removes a file.
     fn remove(&mut self, number: u64) -> io::Result<()>;
+
+    /// The sessions that are marked as whole.
+    fn whole(&mut self) -> io::Result<Vec<SessionId>>;
+
+    /// Sets or takes away the mark that every frame of a session is in its files. Taking it away
+    /// works also where there is no room.
+    fn set_whole(&mut self, session: SessionId, is_whole: bool) -> io::Result<()>;
 }
 
 /// Why a directory cannot be used.
@@ -78,7 +87,7 @@ impl SpoolError {
     }
 }
 
-/// Files `0000000001.segment`, ... and `lock`, which is locked.
+/// Files `0000000001.segment`, ..., empty ones `SESSION.whole`, and `lock`, which is locked.
 #[derive(Debug)]
 pub(super) struct FileDisk {
     dir: PathBuf,
@@ -89,6 +98,7 @@ pub(super) struct FileDisk {
 }
 
 const ENDING: &str = ".segment";
+const WHOLE_ENDING: &str = ".whole";
 
 impl FileDisk {
     /// Makes the directory, for this user alone, if it is not there, and locks it.
@@ -109,6 +119,17 @@ impl FileDisk {
         self.dir.join(format!("{number:010}{ENDING}"))
     }
 
+    /// What the names with an ending stand for.
+    fn names<T>(&self, ending: &str, parse: impl Fn(&str) -> Option<T>) -> io::Result<Vec<T>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(ending));
+            found.extend(name.and_then(&parse));
+        }
+        Ok(found)
+    }
+
     fn writable(&mut self, number: u64) -> io::Result<&mut File> {
         if self.written.as_ref().is_none_or(|(open, _)| *open != number) {
             let file = OpenOptions::new().append(true).open(self.path(number))?;
@@ -121,13 +142,7 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     fn numbers(&mut self) -> io::Result<Vec<u64>> {
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(ENDING));
-            numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
-        }
-        Ok(numbers)
+        self.names(ENDING, |name| name.parse().ok())
     }
 
     fn create(&mut self, number: u64) -> io::Result<()> {
@@ -172,6 +187,22 @@ impl Disk for FileDisk {
         self.read.take_if(|(open, _)| *open == number);
         match fs::remove_file(self.path(number)) {
             // Somebody was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    fn whole(&mut self) -> io::Result<Vec<SessionId>> {
+        self.names(WHOLE_ENDING, |name| u128::from_str_radix(name, 16).ok().map(SessionId))
+    }
+
+    fn set_whole(&mut self, session: SessionId, is_whole: bool) -> io::Result<()> {
+        let path = self.dir.join(format!("{session}{WHOLE_ENDING}"));
+        if is_whole {
+            let mut options = OpenOptions::new();
+            return options.append(true).create(true).mode(0o600).open(path).map(drop);
+        }
+        match fs::remove_file(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result,
         }

@@ -135,6 +135,7 @@ impl Keeper {
         if is_due {
             self.retry_at = None;
             let done = self.write(&mut spool, now).and_then(|()| self.tidy(&mut spool, now));
+            spool.set_whole(done.is_ok());
             self.tell(done.map_err(|error| SpoolError::Failing(self.config.dir.clone(), error)));
         }
         if self.reread_at.is_none_or(|at| at <= now) {
@@ -366,6 +367,7 @@ impl Keeper {
         self.shared.counts.spool_syncs.increment();
         if let Err(error) = spool.sync() {
             // What was written may be lost without a word by now: later frames go elsewhere.
+            spool.set_whole(false);
             self.tell(Err(SpoolError::Failing(self.config.dir.clone(), error)));
         }
     }

@@ -9,6 +9,7 @@ use crate::client::buffer::{Buffer, Outgoing};
 use crate::client::spool::testing::MemDisk;
 use crate::client::testing::frame;
 use crate::metric::{Layout, SeqRange, SeriesKey};
+use crate::wire::message::EarlierSession;
 
 const START_US: u64 = 1_700_000_000_000_000;
 
@@ -128,7 +129,7 @@ impl World {
         let mut buffer = self.run.shared.buffer();
         let first = buffer.first_seq();
         let mut stream = BTreeMap::from([(self.run.shared.session, ranges(&[(1, first - 1)]))]);
-        for (session, (first, last)) in buffer.announce() {
+        for EarlierSession { session, range: (first, last), .. } in buffer.announce() {
             assert!(1 <= first && first <= last, "{session}: {first} to {last}");
             stream.insert(session, ranges(&[(1, first - 1)]));
         }
@@ -317,6 +318,44 @@ fn every_frame_is_acknowledged_waiting_or_declared() {
         world.run.keeper.last_turn();
         assert_eq!(world.disk.bytes(), 0, "seed {seed}: {:?}", world.disk);
     }
+}
+
+/// Runs whose last frames may be unknown, as the next run announces them.
+fn torn(world: &World) -> Vec<u128> {
+    let announced = world.run.shared.buffer().announce();
+    announced.iter().filter(|it| it.tail_unknown).map(|it| it.session.0).collect()
+}
+
+#[test]
+fn a_run_that_was_killed_while_its_disk_was_full_says_that_there_may_have_been_more() {
+    let mut world = World::new(128 * 1024, 90_000);
+    let sample = |world: &mut World| {
+        world.sample(5, 0);
+        world.turn();
+    };
+    sample(&mut world);
+    world.disk.image().room = Some(1);
+    sample(&mut world);
+    world.disk.image().room = None;
+    // There is room again, but what waits in memory has not been written.
+    world.restart(None);
+    assert_eq!(torn(&world), [1]);
+    sample(&mut world);
+    world.disk.image().room = Some(0);
+    sample(&mut world);
+    world.disk.image().room = None;
+    world.pass(RETRY_INTERVAL);
+    // Everything is written, so this run has nothing to hide; the word of the first one stays.
+    world.restart(None);
+    assert_eq!(torn(&world), [1]);
+    sample(&mut world);
+    world.disk.image().is_unsyncable = true;
+    world.pass(SYNC_INTERVAL);
+    world.disk.image().is_unsyncable = false;
+    world.restart(None);
+    assert_eq!(torn(&world), [1, 3]);
+    world.settle();
+    assert!(torn(&world).is_empty());
 }
 
 /// The harness shows it with a test that fails.

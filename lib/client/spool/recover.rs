@@ -18,6 +18,8 @@ pub(in crate::client) struct Recovered {
     pub(in crate::client) session: SessionId,
     /// Last frame that is known to have been sampled.
     pub(in crate::client) last: u64,
+    /// There may have been more, in memory alone.
+    pub(in crate::client) tail_unknown: bool,
     /// Frames that no ack covered.
     pub(in crate::client) waiting: SeqRanges,
     /// Frames that are gone, as far as no ack covered the word of it.
@@ -77,12 +79,18 @@ pub(super) fn recover(disk: &mut dyn Disk) -> io::Result<Found> {
         }
         found.torn_bytes += tail;
     }
+    let whole = disk.whole()?;
+    for session in whole.iter().filter(|session| !order.contains(session)) {
+        // Its files are gone.
+        let _ = disk.set_whole(*session, false);
+    }
     for session in order {
         let own = found.segments.iter().filter(|segment| segment.session == session);
         let state = states.remove(&session).unwrap_or_default();
         let recovered = account(session, own.map(|segment| &segment.frames), &state);
         if let Some(recovered) = recovered {
-            found.sessions.push(recovered);
+            let tail_unknown = !whole.contains(&session);
+            found.sessions.push(Recovered { tail_unknown, ..recovered });
         } else {
             for segment in found.segments.extract_if(.., |segment| segment.session == session) {
                 let _ = disk.remove(segment.number);
@@ -189,5 +197,11 @@ fn account<'a>(
         // Sent again, so that the server hears where the session ended.
         waiting.insert(newest);
     }
-    (!waiting.is_empty() || !gone.is_empty()).then_some(Recovered { session, last, waiting, gone })
+    (!waiting.is_empty() || !gone.is_empty()).then_some(Recovered {
+        session,
+        last,
+        tail_unknown: false,
+        waiting,
+        gone,
+    })
 }

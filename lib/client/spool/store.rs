@@ -54,6 +54,7 @@ pub(super) struct Spool {
     writer: Option<Writer>,
     unsynced: BTreeSet<u64>,
     names_unsynced: bool,
+    is_whole: bool,
 }
 
 /// What the next frame is encoded with.
@@ -110,6 +111,7 @@ impl Spool {
             // Nobody knows what a run that was killed had synced.
             unsynced: segments.iter().map(|segment| segment.number).collect(),
             names_unsynced: true,
+            is_whole: false,
             segments,
         };
         Ok((spool, Opened { sessions, torn_bytes, strange_files }))
@@ -238,7 +240,8 @@ impl Spool {
             }
         }
         // Oldest first: should this end half-way, the state of the session is still there.
-        done.into_iter().rev().try_for_each(|number| self.remove(number))
+        done.into_iter().rev().try_for_each(|number| self.remove(number))?;
+        finished.iter().try_for_each(|session| self.disk.set_whole(*session, false))
     }
 
     /// Removes a file.
@@ -273,6 +276,16 @@ impl Spool {
             self.names_unsynced = false;
         }
         Ok(())
+    }
+
+    /// Every frame of the own session is on disk or settled, or not. A later run tells by it
+    /// whether there may have been more than it finds; a disk that cannot be written does not
+    /// keep this from being said as long as a name can be removed.
+    pub(super) fn set_whole(&mut self, is_whole: bool) {
+        if self.is_whole != is_whole && self.disk.set_whole(self.own, is_whole).is_ok() {
+            self.is_whole = is_whole;
+            self.names_unsynced = true;
+        }
     }
 
     fn create(&mut self, session: SessionId) -> io::Result<u64> {

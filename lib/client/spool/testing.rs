@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::disk::Disk;
 use crate::base::dice::Dice;
+use crate::metric::SessionId;
 
 /// What outlives a process.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub(super) struct Image {
     synced: BTreeMap<u64, Vec<u8>>,
     /// Names on the platter.
     names: BTreeSet<u64>,
+    whole: BTreeSet<SessionId>,
     /// Bytes that may still be appended.
     pub(super) room: Option<usize>,
     pub(super) is_frozen: bool,
@@ -151,6 +153,24 @@ impl Disk for MemDisk {
         image.may_write()?;
         let file = image.files.remove(&number).unwrap_or_default();
         image.room = image.room.map(|room| room + file.len());
+        Ok(())
+    }
+
+    fn whole(&mut self) -> io::Result<Vec<SessionId>> {
+        Ok(self.image().whole.iter().copied().collect())
+    }
+
+    fn set_whole(&mut self, session: SessionId, is_whole: bool) -> io::Result<()> {
+        let mut image = self.image();
+        image.may_write()?;
+        if !is_whole {
+            image.whole.remove(&session);
+            return Ok(());
+        }
+        if image.room == Some(0) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        image.whole.insert(session);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use grpcio::RpcStatusCode as Code;
 use realtime_monitor::base::clock::Real;
 use realtime_monitor::metric::SessionId;
 use realtime_monitor::server::{self, Config, StartError};
-use realtime_monitor::wire::message::{FromClient, ToClient};
+use realtime_monitor::wire::message::{EarlierSession, FromClient, ToClient};
 
 use crate::bus::{ScriptedBus, Shared};
 use crate::peer::{self, Event};
@@ -73,7 +73,8 @@ fn frames_of_earlier_sessions_are_acknowledged_under_their_own_name() {
     let earlier = SessionId(5);
     let mut hello = peer::hello("web-1", peer.session);
     hello.first_seq = 100;
-    hello.earlier_sessions = vec![(earlier, (40, 42))];
+    hello.earlier_sessions =
+        vec![EarlierSession { session: earlier, range: (40, 42), tail_unknown: false }];
     peer.send(&FromClient::Hello(Box::new(hello)));
     peer.expect_welcome();
     for seq in 40..=42 {

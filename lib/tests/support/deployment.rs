@@ -69,20 +69,24 @@ impl Deployment {
 
     /// Every record of the topic, read by kcat: key and JSON.
     pub fn topic(&self) -> Vec<(String, Value)> {
-        let broker = format!("127.0.0.1:{}", self.broker.port());
-        let output = command("kcat")
-            .args(["-C", "-q", "-e", "-b", &broker, "-t", "monitor_metrics"])
-            .args(["-o", "beginning", "-f", "%k\t%s\n"])
-            .output()
-            .expect("kcat is installed by 'make setup'");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let record = |line: &str| {
-            let (key, value) = line.split_once('\t').unwrap();
-            (key.to_owned(), serde_json::from_str(value).unwrap())
-        };
-        text.lines().map(record).collect()
+        records(&self.broker.address())
     }
+}
+
+/// Every record of a broker's topic, read by kcat: key and JSON.
+pub fn records(broker: &str) -> Vec<(String, Value)> {
+    let output = command("kcat")
+        .args(["-C", "-q", "-e", "-b", broker, "-t", "monitor_metrics"])
+        .args(["-o", "beginning", "-f", "%k\t%s\n"])
+        .output()
+        .expect("kcat is installed by 'make setup'");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let record = |line: &str| {
+        let (key, value) = line.split_once('\t').unwrap();
+        (key.to_owned(), serde_json::from_str(value).unwrap())
+    };
+    text.lines().map(record).collect()
 }
 
 /// The samples of one metric of one host in an answer of `/api/metrics`.

@@ -86,6 +86,11 @@ impl Program {
         text.parse().unwrap_or_else(|_| panic!("no address in '{line}'"))
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -105,8 +110,14 @@ impl Program {
 
     /// SIGTERM, then the end; the deadline users rely on is 5 s, four times that is allowed here.
     #[track_caller]
-    pub fn stop(mut self) -> String {
+    pub fn stop(self) -> String {
         self.signal(Signal::TERM);
+        self.stop_signalled()
+    }
+
+    /// The same, after the signal.
+    #[track_caller]
+    pub fn stop_signalled(mut self) -> String {
         let status = self.wait(Duration::from_secs(20));
         assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.log());
         self.log()
