@@ -12,6 +12,7 @@ use crate::metric::SessionId;
 use crate::wire::json::SessionRecord;
 
 mod account;
+mod alone;
 mod fold;
 mod keep;
 mod sets;
@@ -19,6 +20,7 @@ mod sets;
 pub(in crate::analysis) use account::BYE;
 pub(in crate::analysis) use account::Verdict;
 use account::{Account, Around};
+pub use alone::LedgerAlone;
 pub(in crate::analysis) use keep::LedgerRows;
 
 /// Open accounts of one host: a client that restarts every minute has an hour of them.

@@ -54,6 +54,7 @@ use consume::{Consumer, SteadyClock};
 pub use counts::AnalysisCounts;
 use history::{Archive, OpenHistory, Writer};
 use intake::Shared;
+pub use ledger::LedgerAlone;
 use service::Service;
 use standing::Standing;
 use view::View;

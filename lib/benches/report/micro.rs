@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use protobuf::Message;
+use realtime_monitor::analysis::LedgerAlone;
 use realtime_monitor::collector::{Context, Set, select};
 use realtime_monitor::metric::{Frame, Samples, SessionId};
 use realtime_monitor::wire::frame::{FrameDecoder, FrameEncoder};
@@ -29,6 +30,7 @@ pub fn run(_settings: &Settings, table: &mut Table) -> Result<(), String> {
     row("and back", &decode_wire(&frames));
     row("a frame of 60 samples to a JSON record", &encode_json(&frames));
     row("and back", &decode_json(&frames));
+    account(table);
     collect(table)
 }
 
@@ -111,6 +113,22 @@ fn decode_json(frames: &[Frame]) -> Vec<f64> {
     time_ns(|| {
         black_box(decoder.decode(next.next().unwrap()).unwrap());
     })
+}
+
+/// The account of one session: frames in their order, and as they come while a backlog is sent.
+fn account(table: &mut Table) {
+    let mut row = |what: &str, mut seqs: Box<dyn Iterator<Item = u64>>| {
+        let mut ledger = LedgerAlone::default();
+        let ns = time_ns(|| {
+            black_box(ledger.takes(seqs.next().unwrap()));
+        });
+        let per_second = figures::millions(1e9 / figures::median(&ns));
+        table.row(what, format!("{}, {per_second} frames/s", figures::spread(&ns, "ns")), "");
+    };
+    row("a frame in its session's account, in order", Box::new(1..));
+    // An hour behind, one of the backlog for each live one.
+    let both = (1..).flat_map(|seq: u64| [seq, seq + (1 << 32)]);
+    row("the same while live frames and backlog alternate", Box::new(both));
 }
 
 fn collect(table: &mut Table) -> Result<(), String> {
