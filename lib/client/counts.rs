@@ -17,7 +17,8 @@ crate::counters! {
         earlier_frames_acked: "client_earlier_frames_acked_total", "Frames of earlier runs that an ack covered.";
         spool_bytes: "client_spool_bytes", "Bytes that the spool takes on disk.";
         spool_syncs: "client_spool_syncs_total", "Times that the spool was brought safely to disk.";
-        spool_failures: "client_spool_failures_total", "Tries to write or read the spool that failed.", fault;
+        spool_syncs_late: "client_spool_syncs_late_total", "Syncs of the spool not done within 30 s, or by the end of a stop.", fault;
+        spool_failures: "client_spool_failures_total", "Tries to write, sync or read the spool that failed.", fault;
         spool_torn_bytes: "client_spool_torn_bytes_total", "Bytes cut off the ends of spool files that were not written whole.", fault;
         spool_strange_files: "client_spool_strange_files_total", "Spool files of a later version, or unreadable; left alone.", fault;
         declarations_of_earlier_runs_forgotten: "client_earlier_declarations_forgotten_total", "Losses of earlier runs never declared.", fault;

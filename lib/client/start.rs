@@ -17,7 +17,7 @@ use super::sampled_log::SampledLog;
 use super::sampler::{Sampler, Sampling};
 use super::schedule::Grid;
 use super::shared::Shared;
-use super::spool::{Keeper, SPOOL_BYTES_MIN, SpoolConfig};
+use super::spool::{Keeper, SPOOL_BYTES_MIN, SpoolConfig, sync_pair};
 use super::uplink::Uplink;
 use super::uplink_setup::Setup;
 use crate::base::clock::SharedClock;
@@ -45,8 +45,11 @@ const UPLINK_LIMIT: Duration = Duration::from_millis(4_750);
 
 /// With a spool the uplink is done a second earlier, which is the spool's: a disk that hangs must
 /// not keep the program from its end.
-const UPLINK_LIMIT_SPOOLED: Duration = Duration::from_millis(3_750);
+const UPLINK_LIMIT_SPOOLED: Duration = Duration::from_millis(3_700);
 const KEEPER_LIMIT: Duration = Duration::from_secs(1);
+
+/// The spool's thread has waited for the last sync already: what is not done then hangs.
+const SYNCING_LIMIT: Duration = Duration::from_millis(100);
 
 /// Most servers that one client knows: what is beyond two serves to spread a large fleet.
 pub const SERVERS_MAX: usize = 16;
@@ -111,6 +114,7 @@ pub struct Handle {
     sampler: Running,
     uplink: Running,
     keeper: Option<Running>,
+    syncing: Option<Running>,
     session: SessionId,
     counts: Arc<ClientCounts>,
 }
@@ -171,14 +175,15 @@ impl Handle {
 
     /// Stops; what dropping does, as a word.
     pub fn stop(self) {
-        let Self { sampler, uplink, keeper, .. } = self;
+        let Self { sampler, uplink, keeper, syncing, .. } = self;
         drop(sampler);
         drop(uplink);
         drop(keeper);
+        drop(syncing);
     }
 }
 
-/// Starts the spool's thread, the uplink, then the sampler.
+/// Starts the spool's threads, the uplink, then the sampler.
 ///
 /// # Errors
 /// What is wrong with the configuration, or what the kernel refused.
@@ -202,13 +207,17 @@ pub fn start(
     let servers = setup.servers.join(", ");
     log::info!("session {session} of host '{}', server {servers}", config.host);
 
-    let keeper = match config.spool {
+    let (syncing, keeper) = match config.spool {
         Some(spool) => {
-            let keeper = Keeper::new(Arc::clone(&shared), spool);
+            let (syncer, syncing) = sync_pair();
+            let keeper = Keeper::new(Arc::clone(&shared), spool, syncer);
             let keeper = keeper.map_err(|error| StartError::Spool(error.to_string()))?;
-            Some(Running::start("spool", KEEPER_LIMIT, move |stop| keeper.run(&stop))?)
+            let syncing =
+                Running::start("spool-sync", SYNCING_LIMIT, move |stop| syncing.run(&stop))?;
+            let keeper = Running::start("spool", KEEPER_LIMIT, move |stop| keeper.run(&stop))?;
+            (Some(syncing), Some(keeper))
         }
-        None => None,
+        None => (None, None),
     };
     let uplink = Uplink::new(Arc::clone(&shared), setup)?;
     let limit = if keeper.is_some() { UPLINK_LIMIT_SPOOLED } else { UPLINK_LIMIT };
@@ -217,7 +226,7 @@ pub fn start(
     let grid = Grid::of_host(hash(&[&config.host]));
     let sampler = Sampler::new(shared, sampling, grid, config.interval_min, log);
     let sampler = Running::start("sampler", SAMPLER_LIMIT, move |stop| sampler.run(&stop))?;
-    Ok(Handle { sampler, uplink, keeper, session, counts })
+    Ok(Handle { sampler, uplink, keeper, syncing, session, counts })
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::metric::SessionId;
 
+/// Makes something survive the loss of power; for another thread than the one that writes.
+pub(super) type Task = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
 /// What the spool needs of a directory. A test has one that forgets, fills up and fails.
 pub(super) trait Disk: fmt::Debug + Send {
     /// The files there are, in any order.
@@ -25,11 +28,12 @@ pub(super) trait Disk: fmt::Debug + Send {
     /// Cuts a file to this length.
     fn cut(&mut self, number: u64, len: u64) -> io::Result<()>;
 
-    /// Returns when the file's contents survive the loss of power.
-    fn sync(&mut self, number: u64) -> io::Result<()>;
+    /// Makes what is in the file now survive the loss of power; a file that is removed meanwhile
+    /// needs none of it.
+    fn sync(&mut self, number: u64) -> Task;
 
-    /// Returns when the files that were made and removed survive it.
-    fn sync_names(&mut self) -> io::Result<()>;
+    /// Makes the files that are made and removed by now survive it as such.
+    fn sync_names(&mut self) -> Task;
 
     /// Removes a file.
     fn remove(&mut self, number: u64) -> io::Result<()>;
@@ -173,12 +177,25 @@ impl Disk for FileDisk {
         self.writable(number)?.set_len(len)
     }
 
-    fn sync(&mut self, number: u64) -> io::Result<()> {
-        self.writable(number)?.sync_data()
+    fn sync(&mut self, number: u64) -> Task {
+        // What is open hears of every failure since it was opened. No other file is opened here:
+        // the disk that is waited for may be asked for it.
+        let open = self.written.as_ref().filter(|(open, _)| *open == number);
+        let open = open.and_then(|(_, file)| file.try_clone().ok());
+        let path = self.path(number);
+        Box::new(move || {
+            let opened = open.map_or_else(|| OpenOptions::new().append(true).open(path), Ok);
+            match opened {
+                Ok(file) => file.sync_data(),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
     }
 
-    fn sync_names(&mut self) -> io::Result<()> {
-        File::open(&self.dir)?.sync_all()
+    fn sync_names(&mut self) -> Task {
+        let dir = self.dir.clone();
+        Box::new(move || File::open(dir)?.sync_all())
     }
 
     fn remove(&mut self, number: u64) -> io::Result<()> {
@@ -261,14 +278,20 @@ mod tests {
         disk.append(1, b"x").unwrap();
         assert_eq!(disk.read(1, 0, &mut buffer).unwrap(), 3);
         assert_eq!(&buffer[..3], b"abx");
-        disk.sync(1).unwrap();
-        disk.sync_names().unwrap();
+        // The one that is open, the other one, and the directory.
+        disk.sync(1)().unwrap();
+        disk.sync(2)().unwrap();
+        disk.sync_names()().unwrap();
         let mut numbers = disk.numbers().unwrap();
         numbers.sort_unstable();
         assert_eq!(numbers, [1, 2]);
+        let (open, other) = (disk.sync(1), disk.sync(2));
         disk.remove(1).unwrap();
+        open().unwrap();
         assert!(disk.read(1, 0, &mut buffer).is_err());
         assert_eq!(disk.numbers().unwrap(), [2]);
+        disk.remove(2).unwrap();
+        other().unwrap();
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that owns the spool. Sampler and uplink never wait for the disk: frames wait in the
 //! buffer until this thread has written them, and come back from here when their turn has come.
+//! It does not wait for a sync either (`sync`), except for the last one.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use crossbeam_channel::{never, select};
 use super::SpoolConfig;
 use super::disk::{Disk, FileDisk, SpoolError};
 use super::store::{Opened, Segment, Spool};
+use super::sync::Syncer;
 use crate::base::stop::Stop;
 use crate::base::thread::contain;
 use crate::base::throttle::Throttle;
@@ -18,11 +20,16 @@ use crate::client::buffer::{Buffer, EARLIER_BARE_MAX, EARLIER_SESSIONS_MAX, Writ
 use crate::client::shared::Shared;
 use crate::metric::{SeqRanges, SessionId};
 
-/// What is written survives the loss of power after this long at most, while anything waits.
+/// What is written begins to be synced after this long at most, while anything waits and the sync
+/// before it has ended.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often a disk that failed is tried again.
-const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Of the second that this thread has at a stop (see `start.rs`), after this long nothing that was
+/// written is waited for any more.
+const LAST_SYNC_LIMIT: Duration = Duration::from_millis(900);
 
 /// How often at most it is written down what became of earlier sessions' frames.
 const STATES_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,8 +42,9 @@ type Opener = Box<dyn FnMut() -> Result<Box<dyn Disk>, SpoolError> + Send>;
 
 /// What the thread owns.
 pub(in crate::client) struct Keeper {
-    shared: Arc<Shared>,
-    config: SpoolConfig,
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: SpoolConfig,
+    pub(super) syncer: Syncer,
     opener: Opener,
     /// Opened and locked, not read yet.
     disk: Option<Box<dyn Disk>>,
@@ -45,7 +53,7 @@ pub(in crate::client) struct Keeper {
     is_broken: bool,
     retry_at: Option<Duration>,
     reread_at: Option<Duration>,
-    sync_at: Option<Duration>,
+    pub(super) sync_at: Option<Duration>,
     states_at: Duration,
     throttle: Throttle,
 }
@@ -64,16 +72,18 @@ impl Keeper {
     pub(in crate::client) fn new(
         shared: Arc<Shared>,
         config: SpoolConfig,
+        syncer: Syncer,
     ) -> Result<Self, SpoolError> {
         let dir: PathBuf = config.dir.clone();
         let opener =
             move || -> Result<Box<dyn Disk>, SpoolError> { Ok(Box::new(FileDisk::open(&dir)?)) };
-        Self::with(shared, config, Box::new(opener))
+        Self::with(shared, config, syncer, Box::new(opener))
     }
 
     fn with(
         shared: Arc<Shared>,
         config: SpoolConfig,
+        syncer: Syncer,
         mut opener: Opener,
     ) -> Result<Self, SpoolError> {
         let disk = match opener() {
@@ -86,6 +96,7 @@ impl Keeper {
         Ok(Self {
             shared,
             config,
+            syncer,
             opener,
             disk,
             spool: None,
@@ -103,9 +114,10 @@ impl Keeper {
         let shared = Arc::clone(&self.shared);
         loop {
             self.contained(Self::turn);
-            let wake_at = [self.retry_at, self.reread_at, self.sync_at].into_iter().flatten().min();
-            let timer = wake_at.map_or_else(never, |at| shared.clock.at(at));
+            let timer = self.wake_at().map_or_else(never, |at| shared.clock.at(at));
+            let synced = self.syncer.ended();
             select! {
+                recv(synced) -> failures => self.syncer.arrived(failures),
                 recv(stop.channel()) -> _ => break,
                 recv(shared.keeper_woken()) -> _ => {}
                 recv(timer) -> _ => {}
@@ -114,12 +126,19 @@ impl Keeper {
         self.contained(Self::last_turn);
     }
 
+    /// When there is something to do, whoever else has something or not.
+    fn wake_at(&self) -> Option<Duration> {
+        let sync_at = if self.syncer.is_busy() { self.syncer.late_at() } else { self.sync_at };
+        [self.retry_at, self.reread_at, sync_at].into_iter().flatten().min()
+    }
+
     fn contained(&mut self, turn: fn(&mut Self)) {
         if self.is_broken || contain("the spool", || turn(self)).is_some() {
             return;
         }
         (self.is_broken, self.spool, self.disk) = (true, None, None);
         (self.retry_at, self.reread_at, self.sync_at) = (None, None, None);
+        self.syncer.forget();
         self.shared.buffer().set_unreadable();
         self.set_writes(Writes::Failing);
     }
@@ -127,12 +146,12 @@ impl Keeper {
     /// Does what there is to do now.
     fn turn(&mut self) {
         let now = self.shared.clock.monotonic();
-        let is_due = self.retry_at.is_none_or(|at| at <= now);
-        if self.spool.is_none() && is_due {
+        if self.spool.is_none() && self.retry_at.is_none_or(|at| at <= now) {
             self.open(now);
         }
         let Some(mut spool) = self.spool.take() else { return };
-        if is_due {
+        self.look_after_sync(&mut spool, now);
+        if self.retry_at.is_none_or(|at| at <= now) {
             self.retry_at = None;
             let done = self.write(&mut spool, now).and_then(|()| self.tidy(&mut spool, now));
             spool.set_whole(done.is_ok());
@@ -142,15 +161,14 @@ impl Keeper {
             self.reread_at = None;
             self.read_back(&mut spool, now);
         }
-        if self.sync_at.is_some_and(|at| at <= now) {
-            self.sync(&mut spool);
-        }
+        self.start_sync(&mut spool, now);
         self.count(&spool);
         self.spool = Some(spool);
     }
 
     /// Everything to the disk; what is settled leaves nothing behind.
     fn last_turn(&mut self) {
+        let until = self.shared.clock.monotonic() + LAST_SYNC_LIMIT;
         self.retry_at = None;
         self.states_at = Duration::ZERO;
         self.turn();
@@ -162,7 +180,7 @@ impl Keeper {
         } else {
             self.write_state(&mut spool, own, None)
         };
-        if let Err(error) = done.and_then(|()| spool.sync()) {
+        if let Err(error) = done.and_then(|()| self.sync_last(&mut spool, until)) {
             self.shared.counts.spool_failures.increment();
             log::error!("the spool {}: {error}", self.config.dir.display());
         }
@@ -203,7 +221,7 @@ impl Keeper {
     }
 
     /// Says how it stands, when that has changed.
-    fn tell(&mut self, result: Result<(), SpoolError>) {
+    pub(super) fn tell(&mut self, result: Result<(), SpoolError>) {
         let before = self.shared.buffer().writes();
         match result {
             Ok(()) => {
@@ -355,20 +373,6 @@ impl Keeper {
         if dropped > 0 {
             self.shared.counts.frames_dropped.add(dropped);
             log::error!("{dropped} frames of session {session} were damaged on disk");
-        }
-    }
-
-    /// Makes what was written survive the loss of power, if anything waits.
-    fn sync(&mut self, spool: &mut Spool) {
-        self.sync_at = None;
-        if !self.shared.buffer().needs_any() {
-            return;
-        }
-        self.shared.counts.spool_syncs.increment();
-        if let Err(error) = spool.sync() {
-            // What was written may be lost without a word by now: later frames go elsewhere.
-            spool.set_whole(false);
-            self.tell(Err(SpoolError::Failing(self.config.dir.clone(), error)));
         }
     }
 

@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::base::clock::{Clock, Scripted, SharedClock};
 use crate::base::dice::Dice;
+use crate::base::{stop, thread};
 use crate::client::buffer::{Buffer, Outgoing};
+use crate::client::spool::sync::{self, Job, Syncing};
 use crate::client::spool::testing::MemDisk;
 use crate::client::testing::frame;
 use crate::metric::{Layout, SeqRange, SeriesKey};
 use crate::wire::message::EarlierSession;
+
+#[path = "sync_tests.rs"]
+mod syncing;
 
 const START_US: u64 = 1_700_000_000_000_000;
 
@@ -25,6 +30,9 @@ fn ranges(list: &[SeqRange]) -> SeqRanges {
 struct Run {
     shared: Arc<Shared>,
     keeper: Keeper,
+    /// The thread that syncs, and what it is at: the test does it, and when.
+    syncing: Syncing,
+    job: Option<(Job, u64)>,
     /// What a server settled on this stream, by session; none when there is no stream.
     stream: Option<BTreeMap<SessionId, SeqRanges>>,
 }
@@ -38,8 +46,14 @@ struct World {
     layouts: Vec<Layout>,
     runs: u128,
     run: Run,
-    /// Every frame, and when it was first seen on disk.
-    sampled: BTreeMap<(SessionId, u64), Option<Duration>>,
+    /// A sync goes on until the test says otherwise, instead of ending at once.
+    is_slow: bool,
+    turns: u64,
+    /// Syncs that have begun, and those that have ended well, were handed over by these turns.
+    begun: u64,
+    covered: u64,
+    /// Every frame, and at which turn and when it was first seen on disk.
+    sampled: BTreeMap<(SessionId, u64), Option<(u64, Duration)>>,
     received: BTreeSet<(SessionId, u64)>,
     declared: BTreeSet<(SessionId, u64)>,
     /// May be lost without a word: they were in memory alone, or not yet synced.
@@ -61,6 +75,10 @@ impl World {
             layouts,
             runs: 1,
             run,
+            is_slow: false,
+            turns: 0,
+            begun: 0,
+            covered: 0,
             sampled: BTreeMap::new(),
             received: BTreeSet::new(),
             declared: BTreeSet::new(),
@@ -83,9 +101,11 @@ impl World {
         let config = SpoolConfig { dir: "/test".into(), bytes_max };
         let disk = disk.clone();
         let opener = move || -> Result<Box<dyn Disk>, SpoolError> { Ok(Box::new(disk.clone())) };
-        let mut keeper = Keeper::with(Arc::clone(&shared), config, Box::new(opener)).unwrap();
+        let (syncer, syncing) = sync::pair();
+        let opener = Box::new(opener);
+        let mut keeper = Keeper::with(Arc::clone(&shared), config, syncer, opener).unwrap();
         keeper.turn();
-        Run { shared, keeper, stream: None }
+        Run { shared, keeper, syncing, job: None, stream: None }
     }
 
     fn session(&self) -> SessionId {
@@ -104,7 +124,16 @@ impl World {
 
     fn turn(&mut self) {
         self.run.keeper.turn();
-        let (now, session) = (self.clock.monotonic(), self.session());
+        self.note_turn();
+        if !self.is_slow {
+            self.sync(usize::MAX);
+        }
+    }
+
+    /// What a turn has written, and handed over to be synced.
+    fn note_turn(&mut self) {
+        self.turns += 1;
+        let (now, session) = ((self.turns, self.clock.monotonic()), self.session());
         let alone = self.run.shared.buffer().in_memory_alone();
         let own = self.sampled.range_mut((session, 0)..=(session, u64::MAX));
         for ((_, seq), written) in own {
@@ -112,15 +141,52 @@ impl World {
                 written.get_or_insert(now);
             }
         }
+        if let Ok(job) = self.run.syncing.jobs.try_recv() {
+            assert!(self.run.job.is_none(), "two at a time");
+            (self.run.job, self.begun) = (Some((job, self.turns)), self.turns);
+        }
         assert!(self.disk.bytes() <= self.bytes_max, "{} bytes on disk", self.disk.bytes());
+    }
+
+    /// So many parts of the sync that is under way are done; the keeper hears of its end.
+    fn sync(&mut self, parts: usize) {
+        let Some((mut job, turn)) = self.run.job.take() else { return };
+        for _ in 0..parts {
+            if !job.step() {
+                let failures = job.end();
+                self.covered = if failures.is_empty() { turn } else { self.covered };
+                self.run.syncing.ended.try_send(failures).unwrap();
+                return self.turn();
+            }
+        }
+        self.run.job = Some((job, turn));
+    }
+
+    /// The keeper's last turn, with a thread that syncs at once.
+    fn last_turn(&mut self) {
+        let failures = self.run.shared.counts.spool_failures.get();
+        let (stopper, stop) = stop::pair();
+        let (jobs, ended) = (self.run.syncing.jobs.clone(), self.run.syncing.ended.clone());
+        let job = self.run.job.take();
+        let syncing = thread::spawn("test-sync", move || {
+            if let Some((mut job, _)) = job {
+                while job.step() {}
+                ended.send(job.end()).unwrap();
+            }
+            Syncing { jobs, ended }.run(&stop);
+        });
+        self.run.keeper.last_turn();
+        drop((stopper, syncing.unwrap()));
+        self.note_turn();
+        if self.run.shared.counts.spool_failures.get() == failures {
+            self.covered = self.turns;
+        }
     }
 
     /// Time passes; the keeper wakes when it wants to.
     fn pass(&mut self, by: Duration) {
         self.clock.advance(by);
-        let keeper = &self.run.keeper;
-        let wake_at = [keeper.retry_at, keeper.reread_at, keeper.sync_at];
-        if wake_at.into_iter().flatten().any(|at| at <= self.clock.monotonic()) {
+        if self.run.keeper.wake_at().is_some_and(|at| at <= self.clock.monotonic()) {
             self.turn();
         }
     }
@@ -199,9 +265,7 @@ impl World {
             self.excused.extend(numbers.map(|seq| (session, seq)));
         }
         if let Some(dice) = power {
-            // What was written longer ago than this was synced; two seconds for the test's steps.
-            let since = self.clock.monotonic().saturating_sub(SYNC_INTERVAL + 2 * TICK_MAX);
-            let late = |written: &Option<Duration>| written.is_none_or(|at| at > since);
+            let late = |written: &Option<(u64, _)>| written.is_none_or(|at| at.0 > self.covered);
             let late = self.sampled.iter().filter(|(_, written)| late(written));
             self.excused.extend(late.map(|(frame, _)| *frame));
             self.disk.image().lose_power(dice);
@@ -209,17 +273,18 @@ impl World {
         self.next_run();
     }
 
-    fn stop(&mut self) {
-        self.run.keeper.last_turn();
+    fn stop(&mut self, power: Option<&mut Dice>) {
+        self.last_turn();
         let alone = self.run.shared.buffer().in_memory_alone();
         assert!(alone.is_empty() || self.run.shared.buffer().writes() == Some(Writes::Failing));
-        self.restart(None);
+        self.restart(power);
     }
 
     fn next_run(&mut self) {
         self.runs += 1;
         let (disk, clock) = (&self.disk, &self.clock);
         self.run = Self::start(disk, clock, self.bytes_max, self.buffer_bytes, self.runs);
+        self.note_turn();
     }
 
     fn check(&self) {
@@ -227,6 +292,15 @@ impl World {
         let account = buffer.account();
         assert_eq!(account.sampled, account.acked + account.waiting + account.dropped);
         assert!(account.bytes <= self.buffer_bytes, "{account:?}");
+        let (now, session) = (self.clock.monotonic(), self.run.shared.session);
+        let own = self.sampled.range((session, 0)..=(session, u64::MAX));
+        for ((_, seq), (turn, at)) in own.filter_map(|(frame, at)| Some((frame, at.as_ref()?))) {
+            // The test's steps of time are that long.
+            let is_young = now - *at <= SYNC_INTERVAL + TICK_MAX;
+            let is_begun = *turn <= self.begun || self.run.job.is_some();
+            let needs = || buffer.needs(session, &ranges(&[(*seq, *seq)]));
+            assert!(is_young || is_begun || !needs(), "{session} {seq}: no sync has begun");
+        }
     }
 
     /// A server that takes and acknowledges everything ends up knowing all there is.
@@ -234,10 +308,12 @@ impl World {
         {
             let mut image = self.disk.image();
             (image.room, image.is_frozen, image.is_unreadable) = (None, false, false);
+            image.is_unsyncable = false;
         }
         for _ in 0..10_000 {
             self.pass(RETRY_INTERVAL);
             self.turn();
+            self.sync(usize::MAX);
             if self.run.stream.is_none() || self.run.shared.buffer().is_hello_outdated() {
                 self.connect();
             }
@@ -266,7 +342,7 @@ impl World {
 const TICK_MAX: Duration = Duration::from_secs(1);
 
 fn one_turn(world: &mut World, dice: &mut Dice, is_rough: bool) {
-    match dice.below(if is_rough { 26 } else { 20 }) {
+    match dice.below(if is_rough { 29 } else { 22 }) {
         0..=5 => world.sample(1 + dice.below(12), dice.below(3) as usize),
         6..=8 => world.turn(),
         9..=12 => (0..dice.below(40)).for_each(|_| {
@@ -280,19 +356,21 @@ fn one_turn(world: &mut World, dice: &mut Dice, is_rough: bool) {
         16 => world.connect(),
         17 => world.run.stream = None,
         18..=19 => world.pass(Duration::from_millis(dice.below(1_000))),
-        20 => world.disk.image().room = Some(dice.below(3_000) as usize),
-        21 => world.disk.image().is_frozen = dice.one_in(2),
-        22 => {
+        20..=21 => world.sync(dice.below(4) as usize),
+        22 => world.disk.image().room = Some(dice.below(3_000) as usize),
+        23 => world.disk.image().is_frozen = dice.one_in(2),
+        24 => {
             let mut image = world.disk.image();
             (image.room, image.is_frozen) = (None, false);
         }
-        23 => world.disk.image().is_unreadable = dice.one_in(3),
-        24 if world.runs > 30 || dice.one_in(3) => {}
-        24 => {
+        25 => world.disk.image().is_unreadable = dice.one_in(3),
+        26 => world.disk.image().is_unsyncable = dice.one_in(3),
+        27 if world.runs > 30 || dice.one_in(3) => {}
+        27 => {
             world.disk.image().is_unreadable = false;
             let is_frozen = world.disk.image().is_frozen;
             match dice.below(3) {
-                0 => world.stop(),
+                0 => world.stop((!is_frozen && dice.one_in(2)).then_some(dice)),
                 1 if !is_frozen => world.restart(Some(dice)),
                 _ => world.restart(None),
             }
@@ -309,13 +387,14 @@ fn every_frame_is_acknowledged_waiting_or_declared() {
         let mut world =
             World::new(128 * 1024 + dice.below(256 * 1024), 20_000 + dice.below(90_000));
         let is_rough = !seed.is_multiple_of(3);
+        world.is_slow = dice.below(3) > 0;
         for _ in 0..700 {
             one_turn(&mut world, &mut dice, is_rough);
             world.check();
         }
         world.settle();
         world.check_nothing_lost();
-        world.run.keeper.last_turn();
+        world.last_turn();
         assert_eq!(world.disk.bytes(), 0, "seed {seed}: {:?}", world.disk);
     }
 }

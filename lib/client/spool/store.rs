@@ -37,7 +37,7 @@ pub(super) struct Segment {
     /// Numbers of its frames, which only grow from record to record.
     pub(super) frames: SeqRanges,
     pub(super) restarts: Vec<Restart>,
-    /// Something unknown stands behind `len`: nothing can be appended.
+    /// Something unknown stands behind `len`, or may be lost before it: nothing is appended.
     pub(super) is_torn: bool,
 }
 
@@ -51,15 +51,16 @@ pub(super) struct Spool {
     own: SessionId,
     bytes_max: u64,
     next_number: u64,
-    writer: Option<Writer>,
-    unsynced: BTreeSet<u64>,
-    names_unsynced: bool,
+    pub(super) writer: Option<Writer>,
+    /// Files, and whether their names, were written to since the last sync began.
+    pub(super) unsynced: BTreeSet<u64>,
+    pub(super) names_unsynced: bool,
     is_whole: bool,
 }
 
 /// What the next frame is encoded with.
 #[derive(Debug)]
-struct Writer {
+pub(super) struct Writer {
     number: u64,
     encoder: FrameEncoder,
     /// Where it began; `None` before its first frame.
@@ -258,26 +259,6 @@ impl Spool {
         Ok(())
     }
 
-    /// Returns when what was written survives the loss of power.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
-        while let Some(number) = self.unsynced.first().copied() {
-            if let Err(error) = self.disk.sync(number) {
-                // The kernel may have let go of what it could not write: nothing is added to it.
-                self.writer = None;
-                return Err(error);
-            }
-            self.unsynced.remove(&number);
-        }
-        if self.names_unsynced {
-            self.disk.sync_names()?;
-            self.names_unsynced = false;
-        }
-        Ok(())
-    }
-
     /// Every frame of the own session is on disk or settled, or not. A later run tells by it
     /// whether there may have been more than it finds; a disk that cannot be written does not
     /// keep this from being said as long as a name can be removed.
@@ -319,7 +300,7 @@ impl Spool {
         result
     }
 
-    fn segment_mut(&mut self, number: u64) -> Option<&mut Segment> {
+    pub(super) fn segment_mut(&mut self, number: u64) -> Option<&mut Segment> {
         self.segments.iter_mut().find(|segment| segment.number == number)
     }
 }

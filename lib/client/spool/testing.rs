@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::disk::Disk;
+use super::disk::{Disk, Task};
 use crate::base::dice::Dice;
 use crate::metric::SessionId;
 
@@ -129,23 +129,31 @@ impl Disk for MemDisk {
         Ok(())
     }
 
-    fn sync(&mut self, number: u64) -> io::Result<()> {
-        let mut image = self.image();
-        if image.is_unsyncable {
-            return Err(io::Error::other("scripted by the test"));
-        }
-        let file = image.files.get(&number).ok_or(ErrorKind::NotFound)?.clone();
-        image.synced.insert(number, file);
-        Ok(())
+    /// What is there now is what will be synced, the least that a real disk promises.
+    fn sync(&mut self, number: u64) -> Task {
+        let (disk, file) = (self.clone(), self.image().files.get(&number).cloned());
+        Box::new(move || {
+            let mut image = disk.image();
+            if image.is_unsyncable {
+                return Err(io::Error::other("scripted by the test"));
+            }
+            image.synced.insert(number, file.ok_or(ErrorKind::NotFound)?);
+            Ok(())
+        })
     }
 
-    fn sync_names(&mut self) -> io::Result<()> {
-        let mut image = self.image();
-        let names = image.files.keys().copied().collect();
-        let image = &mut *image;
-        image.names = names;
-        image.synced.retain(|number, _| image.files.contains_key(number));
-        Ok(())
+    fn sync_names(&mut self) -> Task {
+        let disk = self.clone();
+        let names: BTreeSet<u64> = self.image().files.keys().copied().collect();
+        Box::new(move || {
+            let mut image = disk.image();
+            if image.is_unsyncable {
+                return Err(io::Error::other("scripted by the test"));
+            }
+            image.synced.retain(|number, _| names.contains(number));
+            image.names = names;
+            Ok(())
+        })
     }
 
     fn remove(&mut self, number: u64) -> io::Result<()> {
