@@ -40,6 +40,10 @@ pub(super) struct Job {
 }
 
 impl Job {
+    pub(super) fn new(parts: VecDeque<(Part, Task)>) -> Self {
+        Self { parts, failures: Vec::new() }
+    }
+
     /// Does the next part; false when there is none.
     pub(super) fn step(&mut self) -> bool {
         let Some((part, task)) = self.parts.pop_front() else { return false };
@@ -140,7 +144,7 @@ impl Syncer {
     }
 
     /// Hands a job over, while none is under way; false when nobody takes it.
-    fn start(&mut self, job: Job, now: Duration) -> bool {
+    pub(super) fn start(&mut self, job: Job, now: Duration) -> bool {
         (self.since, self.is_late) = (Some(now), false);
         let refused = self.jobs.try_send(job).err();
         self.arrived = refused.map(|refused| refused.into_inner().refused());
@@ -166,7 +170,7 @@ impl Spool {
         if std::mem::take(&mut self.names_unsynced) {
             parts.push_back((Part::Names, self.disk.sync_names()));
         }
-        (!parts.is_empty()).then(|| Job { parts, failures: Vec::new() })
+        (!parts.is_empty()).then(|| Job::new(parts))
     }
 
     /// What could not be synced is unsynced again.
