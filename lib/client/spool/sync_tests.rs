@@ -87,7 +87,9 @@ fn the_power_may_go_at_any_moment_of_a_sync() {
                 world.turn();
             }
             world.pass(Duration::from_millis(dice.below(1_000)));
+            world.disk.image().is_unsyncable = dice.one_in(10);
             world.sync(dice.below(3) as usize);
+            world.disk.image().is_unsyncable = false;
             world.check();
         }
         world.restart(Some(&mut dice));
@@ -119,6 +121,24 @@ fn a_sync_that_failed_is_told_and_tried_again_and_its_file_is_left_alone() {
     assert!(world.run.shared.buffer().in_memory_alone().is_empty());
     world.restart(None);
     assert!(torn(&world).is_empty());
+}
+
+#[test]
+fn a_file_that_could_not_be_synced_is_in_the_next_sync() {
+    for seed in 1..=40 {
+        eprintln_seed(seed);
+        let mut world = world_in_sync();
+        world.disk.image().is_unsyncable = true;
+        world.sync(1);
+        world.disk.image().is_unsyncable = false;
+        world.sync(usize::MAX);
+        world.pass(RETRY_INTERVAL);
+        world.sync(usize::MAX);
+        assert_eq!(world.run.shared.counts.spool_syncs.get(), 1);
+        world.restart(Some(&mut Dice::new(seed)));
+        assert!(world.excused.is_empty());
+        assert_eq!(world.run.shared.buffer().earlier_waiting(), 5);
+    }
 }
 
 #[test]
@@ -171,6 +191,8 @@ fn a_sync_that_hangs_does_not_keep_it_from_stopping() {
         keeper.run(&stop);
         drop(end);
     });
+    // Should it wait for ever, this test does not.
+    thread.unwrap().abandon();
     // It waits until the job is late.
     assert!(clock.wait_for_timers(timers + 1, SOON));
     let before = disk.bytes();
@@ -183,7 +205,6 @@ fn a_sync_that_hangs_does_not_keep_it_from_stopping() {
     assert!(ended.recv_timeout(Duration::from_millis(20)).is_err(), "waits for its limit");
     clock.advance(Duration::from_millis(1));
     assert!(ended.recv_timeout(SOON).is_err_and(|error| error.is_disconnected()), "still waits");
-    thread.unwrap().join();
     assert_eq!(shared.counts.spool_syncs_late.get(), 1);
     assert_eq!(shared.counts.spool_failures.get(), 0);
     drop((syncing, job));
