@@ -134,13 +134,18 @@ impl World {
     fn note_turn(&mut self) {
         self.turns += 1;
         let (now, session) = ((self.turns, self.clock.monotonic()), self.session());
-        let alone = self.run.shared.buffer().in_memory_alone();
+        let buffer = self.run.shared.buffer();
+        let alone = buffer.in_memory_alone();
+        // The word of what memory has no room for goes to the disk with the next frame.
+        let may_declare = buffer.writes() != Some(Writes::Failing);
         let own = self.sampled.range_mut((session, 0)..=(session, u64::MAX));
         for ((_, seq), written) in own {
-            if !alone.contains(*seq) {
+            let is_written = || may_declare || buffer.needs(session, &ranges(&[(*seq, *seq)]));
+            if !alone.contains(*seq) && is_written() {
                 written.get_or_insert(now);
             }
         }
+        drop(buffer);
         if let Ok(job) = self.run.syncing.jobs.try_recv() {
             assert!(self.run.job.is_none(), "two at a time");
             (self.run.job, self.begun) = (Some((job, self.turns)), self.turns);
@@ -258,6 +263,10 @@ impl World {
         let alone = self.run.shared.buffer().in_memory_alone();
         let numbers = alone.as_slice().iter().flat_map(|range| range.0..=range.1);
         self.excused.extend(numbers.map(|seq| (session, seq)));
+        // Nor had what memory had no room for before it was written left a word.
+        let own = self.sampled.range((session, 0)..=(session, u64::MAX));
+        let unwritten = own.filter(|(_, written)| written.is_none());
+        self.excused.extend(unwritten.map(|(frame, _)| *frame));
         if self.run.shared.buffer().writes() == Some(Writes::Failing) {
             // Nor could the word of what memory had no room for be written down.
             let gone = self.run.shared.buffer().take_state(session).unwrap().gone;

@@ -246,7 +246,13 @@ fn one_part_that_panics_keeps_the_others_from_nothing() {
     let seen = Arc::clone(&done);
     let parts: Vec<(Part, Task)> = vec![
         (Part::File(1), Box::new(|| panic!("expected by this test"))),
-        (Part::Names, Box::new(move || Ok(seen.store(true, Ordering::SeqCst)))),
+        (
+            Part::Names,
+            Box::new(move || {
+                seen.store(true, Ordering::SeqCst);
+                Ok(())
+            }),
+        ),
     ];
     assert!(syncer.start(Job::new(parts.into()), Duration::ZERO));
     let (stopper, stop) = stop::pair();

@@ -89,6 +89,9 @@ impl Disk for MemDisk {
         if image.room == Some(0) {
             return Err(ErrorKind::StorageFull.into());
         }
+        // What an earlier run removed under this number is another file.
+        image.synced.remove(&number);
+        image.names.remove(&number);
         match image.files.insert(number, Vec::new()) {
             None => Ok(()),
             Some(_) => Err(ErrorKind::AlreadyExists.into()),
