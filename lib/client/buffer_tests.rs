@@ -73,12 +73,12 @@ fn backlog_is_paced_by_acks_and_leaves_room_for_live_frames() {
     let mut buffer = filled(200, 300);
     buffer.start_stream();
     let sent = std::iter::from_fn(|| sent_seq(buffer.next(0))).count();
-    assert_eq!(sent, 150);
+    assert_eq!(sent, 75);
     buffer.push(frame(SESSION, 201, &layout(3)));
     assert_eq!(sent_seq(buffer.next(0)), Some(201));
     assert_eq!(sent_seq(buffer.next(0)), None);
     buffer.acknowledge(32, &[], 0);
-    assert_eq!(std::iter::from_fn(|| sent_seq(buffer.next(0))).last(), Some(182));
+    assert_eq!(std::iter::from_fn(|| sent_seq(buffer.next(0))).last(), Some(107));
 }
 
 /// 20 frames a second, an hour of backlog, and acks that come every five seconds: every live frame
@@ -89,7 +89,7 @@ fn late_acks_delay_no_live_frame_and_starve_no_backlog() {
     let (mut buffer, layout) = (filled(BACKLOG, 600), layout(3));
     buffer.start_stream();
     let mut backlog_sent = 0;
-    for tick in 1..=20 * 60 {
+    for tick in 1..=20 * 120 {
         let live = BACKLOG + tick;
         buffer.push(frame(SESSION, live, &layout));
         assert_eq!(sent_seq(buffer.next(0)), Some(live), "tick {tick}");
@@ -98,7 +98,7 @@ fn late_acks_delay_no_live_frame_and_starve_no_backlog() {
             buffer.acknowledge(backlog_sent, &[(BACKLOG + 1, live)], live);
         }
     }
-    assert_eq!(backlog_sent, BACKLOG, "in a minute: 300 every 5 s");
+    assert_eq!(backlog_sent, BACKLOG, "in two minutes: 150 every 5 s");
 }
 
 #[test]
@@ -114,7 +114,46 @@ fn after_a_stall_the_newest_go_first() {
     buffer.acknowledge(4, &[], 0);
     buffer.push(frame(SESSION, 21, &layout));
     let sent: Vec<_> = std::iter::from_fn(|| sent_seq(buffer.next(0))).collect();
-    assert_eq!(sent, [21, 11, 12, 13]);
+    assert_eq!(sent, [21, 11, 12]);
+}
+
+/// A server that has lost its bus has taken fifteen frames when it gets no more; back again, it is
+/// first sent what was sampled since.
+#[test]
+fn a_server_that_answers_nothing_gets_no_more_and_then_the_newest_first() {
+    const SECOND_US: u64 = 1_000_000;
+    let (mut buffer, layout) = (filled(0, 600), layout(3));
+    buffer.start_stream();
+    let tick = |buffer: &mut Buffer, seq: u64| -> Vec<u64> {
+        buffer.push(frame(SESSION, seq, &layout));
+        std::iter::from_fn(|| sent_seq(buffer.next(seq * SECOND_US))).collect()
+    };
+    for seq in 1..=30 {
+        assert_eq!(tick(&mut buffer, seq), [seq]);
+        buffer.acknowledge(seq, &[], seq);
+    }
+    let sent: Vec<u64> = (31..=600).flat_map(|seq| tick(&mut buffer, seq)).collect();
+    let all_of_15_s: Vec<u64> = (31..=45).collect();
+    assert_eq!(sent[..15], all_of_15_s);
+    // One a minute, lest both wait for ever.
+    assert_eq!(sent[15..], [105, 165, 225, 285, 345, 405, 465, 525, 585]);
+    buffer.acknowledge(31, &[], 31);
+    let sent = tick(&mut buffer, 601);
+    assert_eq!((sent[0], sent[1], sent.len()), (601, 46, 151), "live, then the oldest");
+    assert_eq!(tick(&mut buffer, 602), [602], "and live without waiting for acks");
+}
+
+#[test]
+fn acks_of_a_commit_every_five_seconds_are_no_stall() {
+    let (mut buffer, layout) = (filled(0, 600), layout(3));
+    buffer.start_stream();
+    for tick in 1..=100_u64 {
+        buffer.push(frame(SESSION, tick, &layout));
+        assert_eq!(sent_seq(buffer.next(tick * 1_000_000)), Some(tick));
+        if tick % 10 == 0 {
+            buffer.acknowledge(tick, &[], tick);
+        }
+    }
 }
 
 #[test]
