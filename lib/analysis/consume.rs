@@ -22,9 +22,9 @@ use crate::bus::{Batch, Bus, BusError, Position, Reader, Topic, partition_of};
 /// How long one read waits for records; also how long stopping may take.
 const READ_WAIT: Duration = Duration::from_millis(250);
 
-/// Pauses between failed reads.
+/// Pauses between failed reads; a bus that needs longer waits itself.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_CAP: Duration = Duration::from_secs(5);
+const BACKOFF_CAP: Duration = Duration::from_millis(400);
 
 /// So many records behind the end, a reader that was there before is catching up again: 10 s of
 /// 1,000 hosts at 1 Hz.

@@ -11,6 +11,7 @@
 //! is in flight that a live frame finds neither the window nor the socket full of old ones.
 
 mod earlier;
+mod pace;
 mod spooled;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::shelf::Shelf;
 use crate::metric::{Declaration, Frame, Layout, SeqRange, SessionId};
 pub(super) use earlier::{EARLIER_BARE_MAX, EARLIER_SESSIONS_MAX};
+use pace::Pace;
 use spooled::Spooled;
 pub(super) use spooled::Writes;
 
@@ -28,10 +30,6 @@ pub const BUFFER_BYTES_DEFAULT: u64 = 4 << 20;
 /// Least that `--buffer` may be: four of the largest frames (2,000 samples x 16 bytes each).
 pub const BUFFER_BYTES_MIN: u64 = 4 * 2_000 * 16;
 
-/// Backlog takes at most this part of the window, so that live frames always find room in the rest.
-/// Acks may be as late as a server's history commits, 5 s: of 600 frames that is 60 a second.
-const BACKLOG_PART: usize = 2;
-
 /// What an allocation costs beside its contents (two words of `malloc`).
 const ALLOC_BYTES: usize = 16;
 
@@ -40,7 +38,6 @@ const ALLOC_BYTES: usize = 16;
 pub struct Buffer {
     session: SessionId,
     bytes_max: usize,
-    window: usize,
     waiting: BTreeMap<u64, Entry>,
     bytes: usize,
     layouts: HashMap<usize, LayoutUse>,
@@ -53,9 +50,7 @@ pub struct Buffer {
     live_from: u64,
     next_live: u64,
     next_backlog: u64,
-    in_flight: usize,
-    backlog_in_flight: usize,
-    is_hurried: bool,
+    pace: Pace,
 }
 
 /// Where every sampled frame is.
@@ -129,7 +124,6 @@ impl Buffer {
         Self {
             session,
             bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
-            window: usize::try_from(window).unwrap_or(usize::MAX),
             waiting: BTreeMap::new(),
             bytes: 0,
             layouts: HashMap::new(),
@@ -139,9 +133,7 @@ impl Buffer {
             live_from: 1,
             next_live: 1,
             next_backlog: 1,
-            in_flight: 0,
-            backlog_in_flight: 0,
-            is_hurried: false,
+            pace: Pace::new(usize::try_from(window).unwrap_or(usize::MAX)),
         }
     }
 
@@ -194,7 +186,7 @@ impl Buffer {
         }
         self.own.start_stream();
         self.start_stream_of_earlier();
-        (self.in_flight, self.backlog_in_flight) = (0, 0);
+        self.pace.start_stream();
         self.next_backlog = 1;
         self.begin_live();
     }
@@ -203,18 +195,18 @@ impl Buffer {
     /// server that makes frames durable every few seconds gets them all at once. What it does not
     /// read in time, HTTP/2 holds back.
     pub(super) fn hurry(&mut self) {
-        self.is_hurried = true;
+        self.pace.hurry();
     }
 
     /// Whether it was told to hurry.
     pub(super) fn is_hurried(&self) -> bool {
-        self.is_hurried
+        self.pace.is_hurried()
     }
 
     /// What to send now, marked as sent at `now_us` (monotonic); `None` while the window is full,
-    /// nothing waits, or what is next is on its way to or from the disk.
+    /// the server answers nothing, nothing waits, or what is next is on its way to or from the disk.
     pub fn next(&mut self, now_us: u64) -> Option<Outgoing> {
-        if self.in_flight >= self.window && !self.is_hurried {
+        if !self.pace.may_send(now_us) {
             // A server that does not keep up is served the newest first once it does.
             self.begin_live();
             return None;
@@ -233,10 +225,10 @@ impl Buffer {
             self.next_live = seq + 1;
             return self.send(seq, Place::Live, now_us);
         }
-        if self.backlog_in_flight >= (self.window / BACKLOG_PART).max(1) && !self.is_hurried {
+        if !self.pace.may_send_backlog(now_us) {
             return None;
         }
-        if let Some(frame) = self.next_recalled() {
+        if let Some(frame) = self.next_recalled(now_us) {
             return Some(Outgoing::Frame { frame, again: false });
         }
         if self.is_recalling() {
@@ -250,6 +242,12 @@ impl Buffer {
         }
         self.next_backlog = seq + 1;
         self.send(seq, Place::Backlog, now_us)
+    }
+
+    /// When to ask for the [`next`](Self::next) again because backlog is paced, monotonic us; said
+    /// once after each time that it was asked for.
+    pub fn take_paced_until_us(&mut self) -> Option<u64> {
+        self.pace.take_held_until_us()
     }
 
     /// Takes out what an ack covers, as far as it was ever sent.
@@ -271,6 +269,9 @@ impl Buffer {
             acked.beyond |= beyond;
         }
         self.account.acked += acked.frames;
+        if acked.frames > 0 {
+            self.pace.answered();
+        }
         acked
     }
 
@@ -312,7 +313,7 @@ impl Buffer {
     #[must_use]
     pub fn has_unsent(&self) -> bool {
         let waiting = self.waiting.len() as u64 + self.own.away.count();
-        let in_flight = self.in_flight as u64 - self.earlier_in_flight();
+        let in_flight = self.pace.in_flight() as u64 - self.earlier_in_flight();
         in_flight < waiting || self.own.gone.has_unsent() || self.has_earlier()
     }
 
@@ -334,16 +335,19 @@ impl Buffer {
         let again = std::mem::replace(&mut entry.sent_ever, true);
         (entry.place, entry.sent_us) = (place, now_us);
         let frame = entry.frame.clone();
-        self.in_flight += 1;
-        self.backlog_in_flight += usize::from(place == Place::Backlog);
+        match place {
+            Place::Backlog => self.pace.sent_backlog(frame.interval_ms, now_us),
+            Place::Live | Place::Unsent => self.pace.sent_live(now_us),
+        }
         Some(Outgoing::Frame { frame, again })
     }
 
     fn remove(&mut self, seq: u64) -> bool {
         let Some(entry) = self.waiting.remove(&seq) else { return false };
         self.bytes -= entry.bytes + self.layout_out(&entry.frame.samples.layout);
-        self.in_flight -= usize::from(entry.place != Place::Unsent);
-        self.backlog_in_flight -= usize::from(entry.place == Place::Backlog);
+        if entry.place != Place::Unsent {
+            self.pace.landed(entry.place == Place::Backlog);
+        }
         if let Some(spooled) = &mut self.spooled {
             spooled.unwritten.remove_range((seq, seq));
             // Whatever becomes of it, the disk is to know.

@@ -21,6 +21,20 @@ fn sent_seq(outgoing: Option<Outgoing>) -> Option<u64> {
     }
 }
 
+/// Everything that goes without an ack, waiting as long as pacing asks for it.
+fn sent_in_time(buffer: &mut Buffer, now_us: &mut u64) -> Vec<u64> {
+    let mut sent = Vec::new();
+    loop {
+        match sent_seq(buffer.next(*now_us)) {
+            Some(seq) => sent.push(seq),
+            None => match buffer.take_paced_until_us() {
+                Some(until_us) => *now_us = until_us,
+                None => return sent,
+            },
+        }
+    }
+}
+
 fn filled(frames: u64, window: u64) -> Buffer {
     let (mut buffer, layout) = (Buffer::new(SESSION, 1 << 20, window), layout(3));
     for seq in 1..=frames {
@@ -70,15 +84,13 @@ fn a_new_stream_gets_everything_again_but_live_frames_first() {
 
 #[test]
 fn backlog_is_paced_by_acks_and_leaves_room_for_live_frames() {
-    let mut buffer = filled(200, 300);
+    let (mut buffer, mut now_us) = (filled(200, 300), 0);
     buffer.start_stream();
-    let sent = std::iter::from_fn(|| sent_seq(buffer.next(0))).count();
-    assert_eq!(sent, 150);
+    assert_eq!(sent_in_time(&mut buffer, &mut now_us).len(), 75);
     buffer.push(frame(SESSION, 201, &layout(3)));
-    assert_eq!(sent_seq(buffer.next(0)), Some(201));
-    assert_eq!(sent_seq(buffer.next(0)), None);
+    assert_eq!(sent_in_time(&mut buffer, &mut now_us), [201]);
     buffer.acknowledge(32, &[], 0);
-    assert_eq!(std::iter::from_fn(|| sent_seq(buffer.next(0))).last(), Some(182));
+    assert_eq!(sent_in_time(&mut buffer, &mut now_us).last(), Some(&107));
 }
 
 /// 20 frames a second, an hour of backlog, and acks that come every five seconds: every live frame
@@ -89,16 +101,16 @@ fn late_acks_delay_no_live_frame_and_starve_no_backlog() {
     let (mut buffer, layout) = (filled(BACKLOG, 600), layout(3));
     buffer.start_stream();
     let mut backlog_sent = 0;
-    for tick in 1..=20 * 60 {
-        let live = BACKLOG + tick;
+    for tick in 1..=20 * 225 {
+        let (live, now_us) = (BACKLOG + tick, tick * 50_000);
         buffer.push(frame(SESSION, live, &layout));
-        assert_eq!(sent_seq(buffer.next(0)), Some(live), "tick {tick}");
-        backlog_sent += std::iter::from_fn(|| sent_seq(buffer.next(0))).count() as u64;
+        assert_eq!(sent_seq(buffer.next(now_us)), Some(live), "tick {tick}");
+        backlog_sent += std::iter::from_fn(|| sent_seq(buffer.next(now_us))).count() as u64;
         if tick % (20 * 5) == 0 {
             buffer.acknowledge(backlog_sent, &[(BACKLOG + 1, live)], live);
         }
     }
-    assert_eq!(backlog_sent, BACKLOG, "in a minute: 300 every 5 s");
+    assert_eq!(backlog_sent, BACKLOG, "in a sixteenth of an hour");
 }
 
 #[test]
@@ -114,7 +126,47 @@ fn after_a_stall_the_newest_go_first() {
     buffer.acknowledge(4, &[], 0);
     buffer.push(frame(SESSION, 21, &layout));
     let sent: Vec<_> = std::iter::from_fn(|| sent_seq(buffer.next(0))).collect();
-    assert_eq!(sent, [21, 11, 12, 13]);
+    assert_eq!(sent, [21, 11, 12]);
+}
+
+/// A server that has lost its bus has taken fifteen frames when it gets no more; back again, it is
+/// first sent what was sampled since.
+#[test]
+fn a_server_that_answers_nothing_gets_no_more_and_then_the_newest_first() {
+    const SECOND_US: u64 = 1_000_000;
+    let (mut buffer, layout) = (filled(0, 600), layout(3));
+    buffer.start_stream();
+    let tick = |buffer: &mut Buffer, seq: u64| -> Vec<u64> {
+        buffer.push(frame(SESSION, seq, &layout));
+        std::iter::from_fn(|| sent_seq(buffer.next(seq * SECOND_US))).collect()
+    };
+    for seq in 1..=30 {
+        assert_eq!(tick(&mut buffer, seq), [seq]);
+        buffer.acknowledge(seq, &[], seq);
+    }
+    let sent: Vec<u64> = (31..=600).flat_map(|seq| tick(&mut buffer, seq)).collect();
+    let all_of_15_s: Vec<u64> = (31..=45).collect();
+    assert_eq!(sent[..15], all_of_15_s);
+    // One a minute, lest both wait for ever.
+    assert_eq!(sent[15..], [105, 165, 225, 285, 345, 405, 465, 525, 585]);
+    buffer.acknowledge(31, &[], 31);
+    let sent = tick(&mut buffer, 601);
+    assert_eq!((sent[0], sent[1], sent.len()), (601, 46, 18), "live, then the oldest");
+    let sent = tick(&mut buffer, 602);
+    assert_eq!((sent[0], sent.len()), (602, 17), "sixteen times as fast as time goes");
+}
+
+#[test]
+fn acks_of_a_commit_every_five_seconds_are_no_stall() {
+    let (mut buffer, layout) = (filled(0, 600), layout(3));
+    buffer.start_stream();
+    for tick in 1..=100_u64 {
+        buffer.push(frame(SESSION, tick, &layout));
+        assert_eq!(sent_seq(buffer.next(tick * 1_000_000)), Some(tick));
+        if tick % 10 == 0 {
+            buffer.acknowledge(tick, &[], tick);
+        }
+    }
 }
 
 #[test]
@@ -194,7 +246,7 @@ fn one_turn(
     buffer: &mut Buffer,
     model: &mut Model,
     layouts: &[Layout],
-    seed: u64,
+    (seed, now_us): (u64, u64),
 ) {
     match dice.below(10) {
         0..=3 => {
@@ -203,7 +255,7 @@ fn one_turn(
             let dropped = buffer.push(frame(SESSION, seq, layout));
             model.pushed(seq, dropped);
         }
-        4..=7 => match buffer.next(0) {
+        4..=7 => match buffer.next(now_us) {
             Some(Outgoing::Frame { frame, again }) => {
                 let sent = model.waiting.get_mut(&frame.seq).expect("only what waits is sent");
                 assert!(!sent.now, "seed {seed}: {} twice on one stream", frame.seq);
@@ -240,8 +292,10 @@ fn agrees_with_a_plain_model() {
         let layouts: Vec<Layout> = [3, 40, 200].into_iter().map(layout).collect();
         let (bytes_max, window) = (20_000 + dice.below(60_000), 1 + dice.below(40));
         let mut buffer = Buffer::new(SESSION, bytes_max, window);
+        let mut now_us = 0;
         for _ in 0..600 {
-            one_turn(&mut dice, &mut buffer, &mut model, &layouts, seed);
+            now_us += dice.below(2_000_000);
+            one_turn(&mut dice, &mut buffer, &mut model, &layouts, (seed, now_us));
             let account = buffer.account();
             assert!(account.bytes <= bytes_max, "seed {seed}: {account:?}");
             assert_eq!(account.sampled, account.acked + account.waiting + account.dropped);
@@ -253,14 +307,25 @@ fn agrees_with_a_plain_model() {
             let in_flight = model.waiting.values().filter(|sent| sent.now).count() as u64;
             assert!(in_flight <= window, "seed {seed}: {in_flight} in flight");
         }
-        settles_with_an_honest_server(&mut buffer, &mut model, seed);
+        settles_with_an_honest_server(&mut buffer, &mut model, (seed, now_us));
     }
 }
 
 /// Whatever has happened: a server that takes and acknowledges everything ends up knowing all.
-fn settles_with_an_honest_server(buffer: &mut Buffer, model: &mut Model, seed: u64) {
+fn settles_with_an_honest_server(
+    buffer: &mut Buffer,
+    model: &mut Model,
+    (seed, mut now_us): (u64, u64),
+) {
     buffer.start_stream();
-    while let Some(outgoing) = buffer.next(0) {
+    loop {
+        let Some(outgoing) = buffer.next(now_us) else {
+            match buffer.take_paced_until_us() {
+                Some(until_us) => now_us = until_us,
+                None => break,
+            }
+            continue;
+        };
         let range = match outgoing {
             Outgoing::Frame { frame, .. } => {
                 assert!(model.waiting.remove(&frame.seq).is_some(), "seed {seed}");

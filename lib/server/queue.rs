@@ -4,7 +4,9 @@
 //! not read until it is called: HTTP/2 flow control then holds its client back, whose own buffer
 //! is made for that.
 
-use std::collections::{BTreeMap, VecDeque};
+mod order;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::stream::Stream;
 use crate::metric::{SessionId, Value};
 use crate::wire::json::FrameRecord;
+use order::Order;
 
 /// Memory that waiting frames of one partition may take: with four partitions, 10,000 hosts x 60
 /// samples x ~1.3 KB at 1 Hz are 3.3 MB/s each, so this rides out two and a half seconds without
@@ -58,7 +61,7 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    items: VecDeque<Item>,
+    items: Order,
     bytes: usize,
     /// Who waits for room, in order of arrival.
     line: BTreeMap<u64, Arc<Stream>>,
@@ -68,6 +71,21 @@ struct State {
 impl Waiting {
     fn bytes(&self) -> usize {
         FRAME_BYTES + self.record.frame.samples.values.len() * size_of::<Value>()
+    }
+}
+
+impl Item {
+    /// From sampling to arrival by the server's clock; a record has none.
+    fn delay(&self) -> Option<Duration> {
+        let Self::Frame(waiting) = self else { return None };
+        let FrameRecord { received_ms, frame, .. } = &waiting.record;
+        Some(Duration::from_millis(received_ms.saturating_sub(frame.time_ms)))
+    }
+
+    /// From sampling to `now`, monotonic.
+    fn age(&self, now: Duration) -> Duration {
+        let Self::Frame(waiting) = self else { return Duration::ZERO };
+        self.delay().unwrap_or_default() + now.saturating_sub(waiting.received_at)
     }
 }
 
@@ -111,7 +129,7 @@ impl Queue {
 
     fn push(&self, mut state: MutexGuard<'_, State>, item: Item) {
         let was_empty = state.items.is_empty();
-        state.items.push_back(item);
+        state.items.push(item);
         drop(state);
         if was_empty {
             // Full means that it has been rung already.
@@ -119,10 +137,11 @@ impl Queue {
         }
     }
 
-    /// The oldest item. Calls as many streams from the line as there is room for now.
-    pub(super) fn pop(&self) -> Option<Item> {
+    /// The item that goes next at `now`, monotonic. Calls as many streams from the line as there is
+    /// room for now.
+    pub(super) fn pop(&self, now: Duration) -> Option<Item> {
         let mut state = self.lock();
-        let item = state.items.pop_front()?;
+        let item = state.items.pop(now)?;
         let freed = if let Item::Frame(waiting) = &item { waiting.bytes() } else { 0 };
         state.bytes -= freed;
         // One frame out lets one in; an empty queue lets everybody try, so nobody is forgotten
@@ -231,13 +250,13 @@ mod tests {
             (queue.push_frame(waiting(&b, 3)).unwrap_err(), queue.push_frame(waiting(&c, 4)));
         assert!(queue.push_frame(waiting(&b, 9)).is_err(), "one place in the line each");
         assert!(b.is_held() && c.is_held() && queue.lock().line.len() == 2);
-        assert_eq!(seq(queue.pop()), 1);
+        assert_eq!(seq(queue.pop(Duration::ZERO)), 1);
         assert!(!b.is_held() && c.is_held(), "room for one");
         assert!(queue.push_frame(held_b).is_ok());
-        assert_eq!((seq(queue.pop()), seq(queue.pop())), (2, 3));
+        assert_eq!((seq(queue.pop(Duration::ZERO)), seq(queue.pop(Duration::ZERO))), (2, 3));
         assert!(!c.is_held());
         assert!(queue.push_frame(held_c.unwrap_err()).is_ok());
-        assert_eq!((seq(queue.pop()), queue.bytes()), (4, 0));
+        assert_eq!((seq(queue.pop(Duration::ZERO)), queue.bytes()), (4, 0));
     }
 
     #[test]
@@ -250,9 +269,61 @@ mod tests {
         queue.push_frame(waiting(&c, 4)).unwrap_err();
         queue.leave_line(&gone);
         assert!(!gone.is_held() && queue.lock().line.len() == 2);
-        queue.pop();
+        queue.pop(Duration::ZERO);
         assert!(!a.is_held() && !c.is_held(), "an empty queue calls everybody");
         assert!(queue.push_frame(waiting(&c, 4)).is_ok(), "whatever its size");
+    }
+
+    /// A frame that was sampled so many seconds before it arrived.
+    fn late(stream: &Arc<Stream>, seq: u64, seconds: u64) -> Box<Waiting> {
+        let mut waiting = waiting(stream, seq);
+        waiting.record.received_ms = seconds * 1_000;
+        waiting
+    }
+
+    #[test]
+    fn live_frames_pass_what_is_late_and_starve_nothing() {
+        let (queue, a) = (Queue::new(1 << 20), stream(1));
+        for seq in 1..=4 {
+            queue.push_frame(late(&a, seq, 60)).unwrap();
+        }
+        for seq in 11..=17 {
+            queue.push_frame(late(&a, seq, 1)).unwrap();
+        }
+        let order: Vec<u64> = (0..11).map(|_| seq(queue.pop(Duration::ZERO))).collect();
+        assert_eq!(order, [11, 12, 13, 1, 14, 15, 16, 2, 17, 3, 4]);
+        assert!(queue.pop(Duration::ZERO).is_none() && queue.bytes() == 0);
+    }
+
+    #[test]
+    fn what_waits_here_too_long_is_live_no_more() {
+        let (queue, a) = (Queue::new(1 << 20), stream(1));
+        for (seq, received_s) in [(1, 0), (2, 1), (3, 30), (4, 31)] {
+            let mut waiting = waiting(&a, seq);
+            waiting.received_at = Duration::from_secs(received_s);
+            queue.push_frame(waiting).unwrap();
+        }
+        let order: Vec<u64> = (0..4).map(|_| seq(queue.pop(Duration::from_secs(31)))).collect();
+        assert_eq!(order, [3, 4, 1, 2], "after thirty seconds without the bus");
+    }
+
+    #[test]
+    fn the_record_of_a_session_overtakes_no_frame() {
+        let (queue, a) = (Queue::new(1 << 20), stream(1));
+        queue.push_frame(waiting(&a, 1)).unwrap();
+        queue.push_frame(late(&a, 2, 60)).unwrap();
+        queue.push_session(Arc::clone(&a), SessionId(1));
+        queue.push_frame(late(&a, 3, 60)).unwrap();
+        queue.push_frame(waiting(&a, 4)).unwrap();
+        let now = Duration::from_secs(1);
+        assert_eq!((seq(queue.pop(now)), seq(queue.pop(now)), seq(queue.pop(now))), (1, 4, 2));
+        // The first was received before the record, and would now be late.
+        queue.push_frame(waiting(&a, 5)).unwrap();
+        queue.push_session(Arc::clone(&a), SessionId(2));
+        let now = Duration::from_secs(9);
+        assert!(matches!(queue.pop(now), Some(Item::Session { session: SessionId(1), .. })));
+        assert_eq!((seq(queue.pop(now)), seq(queue.pop(now))), (3, 5));
+        assert!(matches!(queue.pop(now), Some(Item::Session { session: SessionId(2), .. })));
     }
 
     #[test]
@@ -261,7 +332,7 @@ mod tests {
         let a = stream(1);
         queue.push_frame(waiting(&a, 1)).unwrap();
         queue.push_session(Arc::clone(&a), SessionId(1));
-        assert_eq!(seq(queue.pop()), 1);
-        assert!(matches!(queue.pop(), Some(Item::Session { .. })));
+        assert_eq!(seq(queue.pop(Duration::ZERO)), 1);
+        assert!(matches!(queue.pop(Duration::ZERO), Some(Item::Session { .. })));
     }
 }

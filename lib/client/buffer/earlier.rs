@@ -124,6 +124,9 @@ impl Buffer {
             acked.beyond |= beyond || range.1 > shelf.last;
         }
         let is_settled = shelf.is_settled();
+        if acked.frames > 0 {
+            self.pace.answered();
+        }
         self.landed(acked.frames);
         if is_settled && let Some(spooled) = &mut self.spooled {
             spooled.earlier.retain(|shelf| shelf.session != session);
@@ -149,13 +152,12 @@ impl Buffer {
     }
 
     /// The next frame that was read back and still waits, marked as sent.
-    pub(super) fn next_recalled(&mut self) -> Option<Box<Frame>> {
+    pub(super) fn next_recalled(&mut self, now_us: u64) -> Option<Box<Frame>> {
         loop {
             let frame = self.spooled.as_mut()?.recalled.pop_front()?;
             let seq = frame.seq;
             if self.shelf_mut(frame.session).is_some_and(|shelf| shelf.send(seq)) {
-                self.in_flight += 1;
-                self.backlog_in_flight += 1;
+                self.pace.sent_backlog(frame.interval_ms, now_us);
                 return Some(frame);
             }
         }

@@ -219,16 +219,16 @@ impl Buffer {
         let is_sent = place != Place::Unsent;
         self.own.put_away(seq, is_sent);
         // What is on disk counts as backlog, also while it is in flight.
-        self.in_flight += usize::from(is_sent);
-        self.backlog_in_flight += usize::from(is_sent);
+        if is_sent {
+            self.pace.put_away();
+        }
         true
     }
 
     /// Frames that are on disk alone are in flight no more.
     pub(super) fn landed(&mut self, frames: u64) {
         let frames = usize::try_from(frames).unwrap_or(usize::MAX);
-        self.in_flight -= frames;
-        self.backlog_in_flight -= frames;
+        self.pace.backlog_landed(frames);
     }
 
     fn own_state(&self) -> State {

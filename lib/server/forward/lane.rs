@@ -19,7 +19,7 @@ use crate::wire::json;
 /// First and longest wait before a batch is offered again. Short, because the batch holds up every
 /// host of its partition; a bus that needs longer waits itself.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_CAP: Duration = Duration::from_secs(2);
+const RETRY_CAP: Duration = Duration::from_millis(200);
 
 /// Batches that the bus has and that are not durable yet. A bus that keeps them in memory has its
 /// own, narrower bound (the embedded one 8 MiB a partition: 16,000 records of 500 bytes with what
@@ -117,11 +117,12 @@ impl Lane {
         if self.in_flight.len() >= IN_FLIGHT_MAX {
             return None;
         }
+        let now = self.shared.streams.clock.monotonic();
         let mut batch = Batch { number: self.gathered + 1, ..Batch::default() };
         loop {
             let next = match self.carried.take() {
                 Some(carried) => Some(carried),
-                None => match self.next_item() {
+                None => match self.next_item(now) {
                     Some(item) => self.encode(item),
                     None => break,
                 },
@@ -146,13 +147,13 @@ impl Lane {
 
     /// The oldest item that may go now. A record says what is durable: frames of its own stream
     /// that came before it have to be durable before it is made, and nobody else waits for that.
-    fn next_item(&mut self) -> Option<Item> {
+    fn next_item(&mut self, now: Duration) -> Option<Item> {
         let settled = self.in_flight.front().map_or(self.gathered, |first| first.number - 1);
         if self.parked.front().is_some_and(|(after, _)| *after <= settled) {
             return self.parked.pop_front().map(|(_, item)| item);
         }
         loop {
-            match self.queue.pop()? {
+            match self.queue.pop(now)? {
                 Item::Session { stream, session } if stream.last_batch() > settled => {
                     let after = stream.last_batch();
                     self.parked.push_back((after, Item::Session { stream, session }));
@@ -266,7 +267,7 @@ impl Lane {
         if let Some((_, sent)) = self.carried.take() {
             self.abandon(sent);
         }
-        while let Some(item) = self.queue.pop() {
+        while let Some(item) = self.queue.pop(Duration::MAX) {
             self.abandon(Sent::of(&item));
         }
     }
