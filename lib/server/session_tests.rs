@@ -11,8 +11,8 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn session() -> Session {
-    let hello = Hello {
+pub(in crate::server) fn hello() -> Hello {
+    Hello {
         protocol: 1,
         host: "web-1".into(),
         machine_id_hash: 0,
@@ -28,7 +28,11 @@ fn session() -> Session {
         ],
         version: "1".into(),
         first_seq: 5,
-    };
+    }
+}
+
+fn session() -> Session {
+    let hello = hello();
     let described = Described {
         host: hello.host.clone(),
         id: OWN,
