@@ -18,6 +18,7 @@ fn frame(session: u128, at_ms: u64, after_ms: u64, interval_ms: u32) -> FrameRec
         server: "s".into(),
         received_ms: time_ms + after_ms,
         clock_wrong: false,
+        overtaken: false,
         frame: Frame {
             session: SessionId(session),
             seq: 1,

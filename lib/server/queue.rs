@@ -85,7 +85,8 @@ impl Item {
     /// From sampling to `now`, monotonic.
     fn age(&self, now: Duration) -> Duration {
         let Self::Frame(waiting) = self else { return Duration::ZERO };
-        self.delay().unwrap_or_default() + now.saturating_sub(waiting.received_at)
+        let waited = now.saturating_sub(waiting.received_at);
+        self.delay().unwrap_or_default().saturating_add(waited)
     }
 }
 
@@ -205,7 +206,10 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+    use crate::base::dice::Dice;
     use crate::metric::{Frame, Samples};
 
     fn stream(id: u64) -> Arc<Stream> {
@@ -225,9 +229,10 @@ mod tests {
             samples: Samples::from_iter([]),
         };
         let (host, server) = ("h".into(), "s".into());
+        let (received_ms, clock_wrong, overtaken) = (0, false, false);
         Box::new(Waiting {
             stream: Arc::clone(stream),
-            record: FrameRecord { host, server, received_ms: 0, clock_wrong: false, frame },
+            record: FrameRecord { host, server, received_ms, clock_wrong, overtaken, frame },
             received_us: 0,
             received_at: Duration::ZERO,
         })
@@ -305,6 +310,48 @@ mod tests {
         }
         let order: Vec<u64> = (0..4).map(|_| seq(queue.pop(Duration::from_secs(31)))).collect();
         assert_eq!(order, [3, 4, 1, 2], "after thirty seconds without the bus");
+    }
+
+    /// A frame that does not say so stands before all of its session with larger numbers.
+    #[test]
+    fn what_may_have_been_overtaken_says_so() {
+        let (mut dice, queue) = (Dice::new(7), Queue::new(1 << 20));
+        let (a, mut on_its_way) = (stream(1), VecDeque::new());
+        let (mut now_ms, mut largest, mut said, mut overtaken) = (0, 0, 0, 0);
+        for number in 1..40_000 {
+            now_ms += dice.below(300);
+            if dice.below(5) < 2 {
+                on_its_way.push_back((number, now_ms));
+            }
+            // The way and the bus stand still now and then.
+            while now_ms % 30_000 > 4_000
+                && let Some((number, sampled_ms)) = on_its_way.pop_front()
+            {
+                let mut frame = waiting(&a, number);
+                frame.record.received_ms = now_ms - sampled_ms;
+                frame.received_at = Duration::from_millis(now_ms);
+                queue.push_frame(frame).unwrap();
+            }
+            if now_ms % 23_000 < 5_000 || dice.one_in(5) {
+                continue;
+            }
+            let item = queue.pop(Duration::from_millis(now_ms));
+            let Some(Item::Frame(frame)) = item else { continue };
+            let (seq, is_said) = (frame.record.frame.seq, frame.record.overtaken);
+            assert!(is_said || seq > largest, "{seq} after {largest}");
+            overtaken += u32::from(seq < largest);
+            said += u32::from(is_said);
+            largest = largest.max(seq);
+        }
+        assert!(overtaken > 500 && said < 8_000, "{overtaken} were, {said} said so");
+    }
+
+    #[test]
+    fn a_server_that_gives_up_within_its_first_second_empties_it() {
+        let (queue, a) = (Queue::new(1 << 20), stream(1));
+        queue.push_frame(late(&a, 1, 1)).unwrap();
+        assert_eq!(seq(queue.pop(Duration::MAX)), 1);
+        assert!(queue.pop(Duration::MAX).is_none() && queue.bytes() == 0);
     }
 
     #[test]
