@@ -301,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_late_waits_for_three_live_frames_whatever_went_before_it() {
+        let (queue, a) = (Queue::new(1 << 20), stream(1));
+        for seq in 1..=9 {
+            queue.push_frame(late(&a, seq, 1)).unwrap();
+            assert_eq!(seq, self::seq(queue.pop(Duration::ZERO)));
+            assert!(queue.pop(Duration::ZERO).is_none());
+        }
+        queue.push_frame(late(&a, 10, 60)).unwrap();
+        for seq in 11..=14 {
+            queue.push_frame(late(&a, seq, 1)).unwrap();
+        }
+        let order: Vec<u64> = (0..5).map(|_| seq(queue.pop(Duration::ZERO))).collect();
+        assert_eq!(order, [11, 12, 13, 10, 14]);
+    }
+
+    #[test]
     fn what_waits_here_too_long_is_live_no_more() {
         let (queue, a) = (Queue::new(1 << 20), stream(1));
         for (seq, received_s) in [(1, 0), (2, 1), (3, 30), (4, 31)] {

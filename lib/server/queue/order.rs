@@ -21,6 +21,7 @@ pub(super) struct Order {
     /// Frames that were sampled long ago, and the records of sessions, by arrival.
     late: BTreeMap<u64, Item>,
     arrived: u64,
+    /// While something that is not waits.
     live_in_a_row: u32,
 }
 
@@ -62,7 +63,7 @@ impl Order {
             }
             return Some(item);
         }
-        self.live_in_a_row += 1;
+        self.live_in_a_row = if self.late.is_empty() { 0 } else { self.live_in_a_row + 1 };
         self.live.pop_front().map(|(_, item)| item)
     }
 }
