@@ -2,7 +2,6 @@
 //! reader. All share one broker, each test has a topic of its own, except those that disturb it.
 
 use std::collections::{HashMap, HashSet};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -62,20 +61,13 @@ pub(crate) fn read_all(bus: &KafkaBus, partition: u32) -> Vec<StoredRecord> {
 }
 
 /// What kcat prints of each record of a partition.
-#[expect(clippy::disallowed_methods, reason = "kcat is the reader that shares no code with us")]
 pub(crate) fn kcat_lines(
     broker: &Broker,
     topic: &str,
     partition: u32,
     format: &str,
 ) -> Vec<String> {
-    let output = Command::new("kcat")
-        .args(["-C", "-q", "-e", "-b", &broker.address(), "-t", topic])
-        .args(["-p", &partition.to_string(), "-o", "beginning", "-f", &format!("{format}\\n")])
-        .output()
-        .expect("kcat is installed (make setup)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    super::broker::kcat(&broker.address(), topic, &["-p", &partition.to_string()], format)
 }
 
 fn kcat(broker: &Broker, topic: &str, partition: u32) -> Vec<(u64, String, String)> {

@@ -14,6 +14,9 @@ use super::wait;
 /// How long a signalled process may take to be gone, or to stand still.
 const SIGNAL_LIMIT: Duration = Duration::from_secs(30);
 
+/// kcat waits for ever for a broker that is gone; a gigabyte of records takes it seconds.
+const KCAT_LIMIT_S: &str = "300";
+
 static BROKERS: AtomicU32 = AtomicU32::new(0);
 
 /// A broker of this test process. Dropping it kills it and removes its data.
@@ -194,6 +197,20 @@ fn states(pid: Pid) -> Vec<char> {
         .filter_map(|stat| std::fs::read_to_string(stat).ok())
         .filter_map(|stat| stat.rsplit(") ").next().and_then(|rest| rest.chars().next()))
         .collect()
+}
+
+/// What kcat, a reader that shares no code with us, prints of a topic up to its end. `more` are its
+/// flags, `format` is of one record.
+pub fn kcat(address: &str, topic: &str, more: &[&str], format: &str) -> Vec<String> {
+    let output = command("timeout")
+        .args([KCAT_LIMIT_S, "kcat", "-C", "-q", "-e", "-b", address, "-t", topic])
+        .args(["-o", "beginning", "-f", &format!("{format}\\n")])
+        .args(more)
+        .output()
+        .expect("kcat is installed by 'make setup'");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kcat of {topic}: {}: {words}", output.status);
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// A port below the range that outgoing connections get, so that it is still free after a restart;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::broker::Broker;
-use super::program::{Program, command};
+use super::broker::{Broker, kcat};
+use super::program::Program;
 use super::{Scratch, http, wait};
 
 /// How long anything may take to show up; waits end as soon as it does.
@@ -75,18 +75,11 @@ impl Deployment {
 
 /// Every record of a broker's topic, read by kcat: key and JSON.
 pub fn records(broker: &str) -> Vec<(String, Value)> {
-    let output = command("kcat")
-        .args(["-C", "-q", "-e", "-b", broker, "-t", "monitor_metrics"])
-        .args(["-o", "beginning", "-f", "%k\t%s\n"])
-        .output()
-        .expect("kcat is installed by 'make setup'");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let record = |line: &str| {
+    let record = |line: String| {
         let (key, value) = line.split_once('\t').unwrap();
         (key.to_owned(), serde_json::from_str(value).unwrap())
     };
-    text.lines().map(record).collect()
+    kcat(broker, "monitor_metrics", &[], "%k\\t%s").into_iter().map(record).collect()
 }
 
 /// The samples of one metric of one host in an answer of `/api/metrics`.
