@@ -140,3 +140,24 @@ fn a_closing_session_is_told_everything_at_once() {
     }
     assert!(session.is_quiet());
 }
+
+/// Readers give a session up of which nobody speaks for a minute: what waits at its client for the
+/// frames of another one is not to be forgotten meanwhile.
+#[test]
+fn what_waits_for_its_turn_is_told_of_in_time() {
+    let mut session = session();
+    let mut told = BTreeMap::new();
+    for second in 0..=180 {
+        for id in session.tick(at(second)).records {
+            record(&mut session, id);
+            let silent = second - told.insert(id, second).unwrap_or(0);
+            assert!(silent < 60, "{id} after {silent} s");
+        }
+        if second == 100 {
+            for seq in 40..=50 {
+                session.frame_durable(OLD, seq, (1, at(100)), at(100));
+            }
+        }
+    }
+    assert!(told[&TORN] > 120 && told[&OLD] < 120, "nothing of the other one waits any more");
+}
