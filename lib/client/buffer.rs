@@ -225,7 +225,7 @@ impl Buffer {
             self.next_live = seq + 1;
             return self.send(seq, Place::Live, now_us);
         }
-        if !self.pace.may_send_backlog() {
+        if !self.pace.may_send_backlog(now_us) {
             return None;
         }
         if let Some(frame) = self.next_recalled(now_us) {
@@ -242,6 +242,12 @@ impl Buffer {
         }
         self.next_backlog = seq + 1;
         self.send(seq, Place::Backlog, now_us)
+    }
+
+    /// When to ask for the [`next`](Self::next) again because backlog is paced, monotonic us; said
+    /// once after each time that it was asked for.
+    pub fn take_paced_until_us(&mut self) -> Option<u64> {
+        self.pace.take_held_until_us()
     }
 
     /// Takes out what an ack covers, as far as it was ever sent.
@@ -329,7 +335,10 @@ impl Buffer {
         let again = std::mem::replace(&mut entry.sent_ever, true);
         (entry.place, entry.sent_us) = (place, now_us);
         let frame = entry.frame.clone();
-        self.pace.sent(place == Place::Backlog, now_us);
+        match place {
+            Place::Backlog => self.pace.sent_backlog(frame.interval_ms, now_us),
+            Place::Live | Place::Unsent => self.pace.sent_live(now_us),
+        }
         Some(Outgoing::Frame { frame, again })
     }
 

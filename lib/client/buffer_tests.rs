@@ -22,6 +22,20 @@ fn sent_seq(outgoing: Option<Outgoing>) -> Option<u64> {
     }
 }
 
+/// Everything that goes without an ack, waiting as long as pacing asks for it.
+fn sent_in_time(buffer: &mut Buffer, now_us: &mut u64) -> Vec<u64> {
+    let mut sent = Vec::new();
+    loop {
+        match sent_seq(buffer.next(*now_us)) {
+            Some(seq) => sent.push(seq),
+            None => match buffer.take_paced_until_us() {
+                Some(until_us) => *now_us = until_us,
+                None => return sent,
+            },
+        }
+    }
+}
+
 fn filled(frames: u64, window: u64) -> Buffer {
     let (mut buffer, layout) = (Buffer::new(SESSION, 1 << 20, window), layout(3));
     for seq in 1..=frames {
@@ -71,15 +85,13 @@ fn a_new_stream_gets_everything_again_but_live_frames_first() {
 
 #[test]
 fn backlog_is_paced_by_acks_and_leaves_room_for_live_frames() {
-    let mut buffer = filled(200, 300);
+    let (mut buffer, mut now_us) = (filled(200, 300), 0);
     buffer.start_stream();
-    let sent = std::iter::from_fn(|| sent_seq(buffer.next(0))).count();
-    assert_eq!(sent, 75);
+    assert_eq!(sent_in_time(&mut buffer, &mut now_us).len(), 75);
     buffer.push(frame(SESSION, 201, &layout(3)));
-    assert_eq!(sent_seq(buffer.next(0)), Some(201));
-    assert_eq!(sent_seq(buffer.next(0)), None);
+    assert_eq!(sent_in_time(&mut buffer, &mut now_us), [201]);
     buffer.acknowledge(32, &[], 0);
-    assert_eq!(std::iter::from_fn(|| sent_seq(buffer.next(0))).last(), Some(107));
+    assert_eq!(sent_in_time(&mut buffer, &mut now_us).last(), Some(&107));
 }
 
 /// 20 frames a second, an hour of backlog, and acks that come every five seconds: every live frame
@@ -90,16 +102,16 @@ fn late_acks_delay_no_live_frame_and_starve_no_backlog() {
     let (mut buffer, layout) = (filled(BACKLOG, 600), layout(3));
     buffer.start_stream();
     let mut backlog_sent = 0;
-    for tick in 1..=20 * 120 {
-        let live = BACKLOG + tick;
+    for tick in 1..=20 * 225 {
+        let (live, now_us) = (BACKLOG + tick, tick * 50_000);
         buffer.push(frame(SESSION, live, &layout));
-        assert_eq!(sent_seq(buffer.next(0)), Some(live), "tick {tick}");
-        backlog_sent += std::iter::from_fn(|| sent_seq(buffer.next(0))).count() as u64;
+        assert_eq!(sent_seq(buffer.next(now_us)), Some(live), "tick {tick}");
+        backlog_sent += std::iter::from_fn(|| sent_seq(buffer.next(now_us))).count() as u64;
         if tick % (20 * 5) == 0 {
             buffer.acknowledge(backlog_sent, &[(BACKLOG + 1, live)], live);
         }
     }
-    assert_eq!(backlog_sent, BACKLOG, "in two minutes: 150 every 5 s");
+    assert_eq!(backlog_sent, BACKLOG, "in a sixteenth of an hour");
 }
 
 #[test]
@@ -140,8 +152,9 @@ fn a_server_that_answers_nothing_gets_no_more_and_then_the_newest_first() {
     assert_eq!(sent[30..], [120, 180, 240, 300, 360, 420, 480, 540, 600]);
     buffer.acknowledge(31, &[], 31);
     let sent = tick(&mut buffer, 601);
-    assert_eq!((sent[0], sent[1], sent.len()), (601, 61, 151), "live, then the oldest");
-    assert_eq!(tick(&mut buffer, 602), [602], "and live without waiting for acks");
+    assert_eq!((sent[0], sent[1], sent.len()), (601, 61, 18), "live, then the oldest");
+    let sent = tick(&mut buffer, 602);
+    assert_eq!((sent[0], sent.len()), (602, 17), "sixteen times as fast as time goes");
 }
 
 /// Where acks wait for a history of many GiB, commits are up to 20 s apart.
@@ -235,7 +248,7 @@ fn one_turn(
     buffer: &mut Buffer,
     model: &mut Model,
     layouts: &[Layout],
-    seed: u64,
+    (seed, now_us): (u64, u64),
 ) {
     match dice.below(10) {
         0..=3 => {
@@ -244,7 +257,7 @@ fn one_turn(
             let dropped = buffer.push(frame(SESSION, seq, layout));
             model.pushed(seq, dropped);
         }
-        4..=7 => match buffer.next(0) {
+        4..=7 => match buffer.next(now_us) {
             Some(Outgoing::Frame { frame, again }) => {
                 let sent = model.waiting.get_mut(&frame.seq).expect("only what waits is sent");
                 assert!(!sent.now, "seed {seed}: {} twice on one stream", frame.seq);
@@ -281,8 +294,10 @@ fn agrees_with_a_plain_model() {
         let layouts: Vec<Layout> = [3, 40, 200].into_iter().map(layout).collect();
         let (bytes_max, window) = (20_000 + dice.below(60_000), 1 + dice.below(40));
         let mut buffer = Buffer::new(SESSION, bytes_max, window);
+        let mut now_us = 0;
         for _ in 0..600 {
-            one_turn(&mut dice, &mut buffer, &mut model, &layouts, seed);
+            now_us += dice.below(2_000_000);
+            one_turn(&mut dice, &mut buffer, &mut model, &layouts, (seed, now_us));
             let account = buffer.account();
             assert!(account.bytes <= bytes_max, "seed {seed}: {account:?}");
             assert_eq!(account.sampled, account.acked + account.waiting + account.dropped);
@@ -294,14 +309,25 @@ fn agrees_with_a_plain_model() {
             let in_flight = model.waiting.values().filter(|sent| sent.now).count() as u64;
             assert!(in_flight <= window, "seed {seed}: {in_flight} in flight");
         }
-        settles_with_an_honest_server(&mut buffer, &mut model, seed);
+        settles_with_an_honest_server(&mut buffer, &mut model, (seed, now_us));
     }
 }
 
 /// Whatever has happened: a server that takes and acknowledges everything ends up knowing all.
-fn settles_with_an_honest_server(buffer: &mut Buffer, model: &mut Model, seed: u64) {
+fn settles_with_an_honest_server(
+    buffer: &mut Buffer,
+    model: &mut Model,
+    (seed, mut now_us): (u64, u64),
+) {
     buffer.start_stream();
-    while let Some(outgoing) = buffer.next(0) {
+    loop {
+        let Some(outgoing) = buffer.next(now_us) else {
+            match buffer.take_paced_until_us() {
+                Some(until_us) => now_us = until_us,
+                None => break,
+            }
+            continue;
+        };
         let range = match outgoing {
             Outgoing::Frame { frame, .. } => {
                 assert!(model.waiting.remove(&frame.seq).is_some(), "seed {seed}");
@@ -336,9 +362,14 @@ fn what_was_read_for_the_stream_before_keeps_nothing_from_this_one() {
         let frames = (from..=to).map(|seq| frame(session, seq, &layout)).collect();
         (session, frames)
     };
-    let give = |buffer: &mut Buffer, (session, frames): (SessionId, Vec<Frame>)| {
+    let mut now_us = 0;
+    let mut give = |buffer: &mut Buffer, (session, frames): (SessionId, Vec<Frame>)| {
         buffer.recalled(session, frames);
-        std::iter::from_fn(|| sent_seq(buffer.next(0))).collect::<Vec<u64>>()
+        let next = || {
+            now_us += 70_000;
+            sent_seq(buffer.next(now_us))
+        };
+        std::iter::from_fn(next).collect::<Vec<u64>>()
     };
     let first = read(buffer.wanted().unwrap());
     assert_eq!(give(&mut buffer, first).len(), 64);

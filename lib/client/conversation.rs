@@ -239,9 +239,10 @@ impl<'a> Conversation<'a> {
             State::Live if self.stop_at.is_some() && !self.is_bye_sent => self.bye_at(),
             State::Live => {
                 let now_us = super::shared::micros(self.shared.clock.monotonic());
-                let patient_until_us = self.shared.buffer().patient_until_us(now_us);
-                let patient_until = patient_until_us.map(Duration::from_micros);
-                [self.stop_at.or(self.leave_at), patient_until].into_iter().flatten().min()
+                let mut buffer = self.shared.buffer();
+                let until_us = [buffer.patient_until_us(now_us), buffer.take_paced_until_us()];
+                let until = until_us.map(|at| at.map(Duration::from_micros));
+                until.into_iter().flatten().chain(self.stop_at.or(self.leave_at)).min()
             }
         }
     }

@@ -162,7 +162,7 @@ impl Buffer {
             let frame = self.spooled.as_mut()?.recalled.pop_front()?;
             let seq = frame.seq;
             if self.shelf_mut(frame.session).is_some_and(|shelf| shelf.send(seq)) {
-                self.pace.sent(true, now_us);
+                self.pace.sent_backlog(frame.interval_ms, now_us);
                 return Some(frame);
             }
         }
