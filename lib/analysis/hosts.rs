@@ -17,6 +17,10 @@ use crate::metric::{HostName, SessionId};
 use crate::wire::json::{SessionRecord, encode_session};
 use crate::wire::message::{CatalogueEntry, Schedule, ScheduleEntry};
 
+/// Dropped hosts whose accounts are known one by one: 20 MB. One beyond that which comes back from
+/// the disk is in the fleet's account twice.
+const DEPARTED_MAX: usize = 100_000;
+
 /// Everything known of one host.
 #[derive(Debug)]
 pub(in crate::analysis) struct Host {
@@ -78,8 +82,15 @@ pub(in crate::analysis) struct Hosts {
     pub(in crate::analysis) pool: Arc<KeyPool>,
     /// Memory of all live windows.
     pub(in crate::analysis) bytes: AtomicU64,
-    /// Accounts of the hosts that were dropped.
-    departed: Mutex<Ledger>,
+    departed: Mutex<Departed>,
+}
+
+/// Accounts of the hosts that were dropped.
+#[derive(Debug, Default)]
+struct Departed {
+    all: Ledger,
+    /// Of these, what each of them is in the sum with, so that it can be taken out again.
+    by_host: HashMap<HostName, Ledger>,
 }
 
 impl Host {
@@ -220,11 +231,9 @@ impl Hosts {
         let state = match recalled {
             None => HostState::new(self.pool.clone()),
             Some((recalled, age_ms)) => {
-                let state = HostState::restored(self.pool.clone(), recalled, age_ms, now);
                 // If it was dropped before, its account is its own again.
-                let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
-                ledger::subtract(&mut departed, &state.ledger.total(now));
-                state
+                self.departed().came_back(name);
+                HostState::restored(self.pool.clone(), recalled, age_ms, now)
             }
         };
         let host = Arc::new(Host { name: name.clone(), state: Mutex::new(state) });
@@ -260,8 +269,7 @@ impl Hosts {
         let mut last = state.ledger.total(now);
         // Nobody will look for them any more.
         last.missing = last.missing.saturating_add(std::mem::take(&mut last.waiting));
-        let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger::add(&mut departed, &last);
+        self.departed().left(&host.name, &last);
     }
 
     pub(in crate::analysis) fn get(&self, name: &str) -> Option<Arc<Host>> {
@@ -283,16 +291,79 @@ impl Hosts {
 
     /// The fleet's account: every host's, and those of the hosts that were dropped.
     pub(in crate::analysis) fn ledger(&self, now: Duration) -> Ledger {
-        let mut fleet = *self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fleet = self.departed().all;
         for host in self.all() {
             ledger::add(&mut fleet, &host.lock().ledger.total(now));
         }
         fleet
     }
 
+    fn departed(&self) -> MutexGuard<'_, Departed> {
+        self.departed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes a change of a live window's size.
     pub(in crate::analysis) fn resized(&self, before: usize, after: usize) -> u64 {
         let grown = (after as u64).wrapping_sub(before as u64);
         self.bytes.fetch_add(grown, Ordering::Relaxed).wrapping_add(grown)
+    }
+}
+
+impl Departed {
+    fn left(&mut self, host: &HostName, account: &Ledger) {
+        ledger::add(&mut self.all, account);
+        if self.by_host.len() < DEPARTED_MAX || self.by_host.contains_key(host) {
+            ledger::add(self.by_host.entry(host.clone()).or_default(), account);
+        }
+    }
+
+    fn came_back(&mut self, host: &HostName) {
+        if let Some(account) = self.by_host.remove(host) {
+            ledger::subtract(&mut self.all, &account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::testing;
+
+    const SESSION: SessionId = SessionId(1);
+
+    fn arrive(ledger: &mut HostLedger, frames: u64) {
+        for seq in 1..=frames {
+            ledger.frame(SESSION, seq, true, Duration::ZERO);
+        }
+    }
+
+    /// As the disk has it: so many frames came, and another one waits at its client.
+    fn recalled(frames: u64) -> Option<(Recalled, u64)> {
+        let mut ledger = HostLedger::default();
+        let mut record = testing::session("b", SESSION.0, 0);
+        record.sampled_through = frames + 1;
+        ledger.record(&record, Duration::ZERO).unwrap();
+        arrive(&mut ledger, frames);
+        Some((Recalled { ledger, track: Track::default(), description: None, seen_ms: 0 }, 0))
+    }
+
+    #[test]
+    fn the_fleet_counts_a_host_once_wherever_it_is() {
+        let (hosts, now) = (Hosts::new(1), Duration::ZERO);
+        let leave = || hosts.remove(&hosts.make_room().unwrap(), false, now);
+        let account = || {
+            let all = hosts.ledger(now);
+            (all.sampled, all.stored, all.waiting, all.missing)
+        };
+        arrive(&mut hosts.add(&"a".into(), None, now).lock().ledger, 5);
+        assert_eq!(account(), (5, 5, 0, 0));
+        leave();
+        // On disk since an earlier run, and not among those that were here at the start.
+        hosts.add(&"b".into(), recalled(3), now);
+        assert_eq!(account(), (9, 8, 1, 0));
+        leave();
+        assert_eq!(account(), (9, 8, 0, 1), "nobody looks for it any more");
+        hosts.add(&"b".into(), recalled(3), now);
+        assert_eq!(account(), (9, 8, 1, 0));
     }
 }

@@ -256,7 +256,8 @@ impl Intake {
                 return None;
             }
         } else {
-            match state.ledger.frame(frame.session, frame.seq, !is_backlog(frame), reading.now) {
+            let live = !is_backlog(frame) && !record.overtaken;
+            match state.ledger.frame(frame.session, frame.seq, live, reading.now) {
                 Verdict::New => counts.frames_stored.increment(),
                 Verdict::Doubled => {
                     counts.frames_doubled.increment();

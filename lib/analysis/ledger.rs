@@ -44,7 +44,7 @@ pub(in crate::analysis) struct HostLedger {
 }
 
 impl HostLedger {
-    /// A frame arrived. `live`: sent right after it was sampled.
+    /// A frame arrived. `live`: sent right after it was sampled, and not overtaken since.
     pub(in crate::analysis) fn frame(
         &mut self,
         session: SessionId,

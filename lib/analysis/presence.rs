@@ -75,7 +75,9 @@ impl Presence {
         let late_ms = if late_ms > LATE_MS { late_ms } else { 0 };
         let arrived_ms = millis(now).saturating_sub_unsigned(late_ms);
         self.arrived_ms = self.arrived_ms.max(Some(arrived_ms));
-        if is_backlog(frame) {
+        // What waited in a server says nothing of now either, once there is another session.
+        let is_of_before = record.overtaken && self.session != Some(frame.session);
+        if is_backlog(frame) || is_of_before {
             return self.session.is_none() && self.change_to(frame.session, record.received_ms);
         }
         if !self.said_goodbye() || self.session != Some(frame.session) {

@@ -18,6 +18,7 @@ fn frame(session: u128, at_ms: u64, after_ms: u64, interval_ms: u32) -> FrameRec
         server: "s".into(),
         received_ms: time_ms + after_ms,
         clock_wrong: false,
+        overtaken: false,
         frame: Frame {
             session: SessionId(session),
             seq: 1,
@@ -161,6 +162,25 @@ fn two_sessions_in_turn_for_ten_seconds_are_two_machines() {
         presence.frame(&frame(2, second * 1_000, 20, 1_000), 0, ms(second * 1_000));
     }
     assert!(!two(&presence));
+}
+
+/// A client was restarted while its server had no bus: what is new goes ahead of what has waited.
+#[test]
+fn frames_that_were_overtaken_bring_no_earlier_session_back() {
+    let mut presence = Presence::default();
+    presence.frame(&frame(1, 0, 20, 1_000), 0, ms(0));
+    for at in 0..8 {
+        let now_ms = 30_000 + 100 * at;
+        presence.frame(&frame(2, now_ms, 20, 100), 0, ms(now_ms));
+        let old = FrameRecord { overtaken: true, ..frame(1, 1_000 + 1_000 * at, 20, 1_000) };
+        assert!(!presence.frame(&old, 0, ms(now_ms)));
+        assert_eq!((presence.session(), presence.interval_ms()), (SessionId(2), 100));
+    }
+    assert_eq!(presence.state(ms(31_000)).1, None, "two machines use this name");
+    // Of the session that is there it may be all that comes, on a slow line.
+    let slow = FrameRecord { overtaken: true, ..frame(2, 33_000, 2_500, 1_000) };
+    assert!(!presence.frame(&slow, 0, ms(35_500)));
+    assert_eq!(presence.interval_ms(), 1_000);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) fn frame(host: &str, session: u128, seq: u64) -> FrameRecord {
         server: "server-1".into(),
         received_ms: time_ms + 5,
         clock_wrong: false,
+        overtaken: false,
         frame: Frame {
             session: SessionId(session),
             seq,

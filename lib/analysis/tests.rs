@@ -299,6 +299,23 @@ fn records_lost_by_the_bus_are_counted_and_give_the_missing_their_reason() {
     assert_eq!(room.count("analysis_gap_offsets_total"), 3);
 }
 
+/// Back from a while without its bus, a server publishes what has just come before what has waited.
+/// Whoever begins to read between the two has not missed what stands before.
+#[test]
+fn a_start_behind_frames_that_went_ahead_calls_none_of_them_missing() {
+    let room = room_with(config());
+    for seq in [3, 4, 7, 5] {
+        let mut record = frame("web-1", 9, seq);
+        record.overtaken = seq < 7;
+        room.bus.write(frame_bytes(&record));
+    }
+    room.bus.write(session_bytes(&session("web-1", 9, 8)));
+    room.bus.wait_taken();
+    let account = room.handle.view().ledger().hosts["web-1"][0].account;
+    // The sixth went ahead, or was lost; the eighth was lost, for the seventh was in its place.
+    assert_eq!((account.stored, account.missing, account.waiting), (4, 1, 0));
+}
+
 #[test]
 fn a_new_session_shows_nothing_of_the_old_one() {
     let room = room_with(config());

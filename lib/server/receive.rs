@@ -116,6 +116,7 @@ impl Receiver {
                 server: streams.name.clone(),
                 received_ms,
                 clock_wrong,
+                overtaken: false,
                 frame,
             },
             received_us,

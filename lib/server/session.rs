@@ -228,6 +228,8 @@ impl Session {
         if self.ping_due <= now {
             self.ping_due = now + PING_INTERVAL;
             due.ping = true;
+            // Readers give up what nobody speaks of for a minute; this only waits for its turn.
+            self.books.iter_mut().for_each(|book| book.changed |= book.is_waited_for());
         }
         if self.record_due <= now {
             self.record_due = now + RECORD_INTERVAL;
@@ -315,6 +317,11 @@ impl Book {
         }
     }
 
+    /// Its client has more of it than was settled here.
+    fn is_waited_for(&self) -> bool {
+        self.account.through() < self.sampled_through
+    }
+
     /// The account's part of a record; the rest is the same for all sessions of the stream.
     fn record(&self) -> SessionRecord {
         let durable: &[SeqRange] = self.account.durable();
@@ -338,4 +345,4 @@ impl Book {
 
 #[cfg(test)]
 #[path = "session_tests.rs"]
-mod tests;
+pub(super) mod tests;

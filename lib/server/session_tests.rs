@@ -11,8 +11,8 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn session() -> Session {
-    let hello = Hello {
+pub(in crate::server) fn hello() -> Hello {
+    Hello {
         protocol: 1,
         host: "web-1".into(),
         machine_id_hash: 0,
@@ -28,7 +28,11 @@ fn session() -> Session {
         ],
         version: "1".into(),
         first_seq: 5,
-    };
+    }
+}
+
+fn session() -> Session {
+    let hello = hello();
     let described = Described {
         host: hello.host.clone(),
         id: OWN,
@@ -135,4 +139,25 @@ fn a_closing_session_is_told_everything_at_once() {
         assert_eq!(session.take_ack(at(0)).unwrap().1.through, seq);
     }
     assert!(session.is_quiet());
+}
+
+/// Readers give a session up of which nobody speaks for a minute: what waits at its client for the
+/// frames of another one is not to be forgotten meanwhile.
+#[test]
+fn what_waits_for_its_turn_is_told_of_in_time() {
+    let mut session = session();
+    let mut told = BTreeMap::new();
+    for second in 0..=180 {
+        for id in session.tick(at(second)).records {
+            record(&mut session, id);
+            let silent = second - told.insert(id, second).unwrap_or(0);
+            assert!(silent < 60, "{id} after {silent} s");
+        }
+        if second == 100 {
+            for seq in 40..=50 {
+                session.frame_durable(OLD, seq, (1, at(100)), at(100));
+            }
+        }
+    }
+    assert!(told[&TORN] > 120 && told[&OLD] < 120, "nothing of the other one waits any more");
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub(super) struct Stream {
     pub peer: String,
     /// When it was opened.
     pub opened: Duration,
+    /// Says to whoever shares it that this is still there.
+    pub trace: Arc<()>,
     waker: AtomicWaker,
     /// Place in the line of those who wait for room; 0 for none.
     ticket: AtomicU64,
@@ -108,6 +110,7 @@ impl Stream {
             id,
             peer,
             opened,
+            trace: Arc::default(),
             waker: AtomicWaker::new(),
             ticket: AtomicU64::new(0),
             last_batch: AtomicU64::new(0),

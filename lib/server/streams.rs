@@ -23,6 +23,10 @@ use crate::wire::message::{CatalogueEntry, ToClient};
 /// reconnect may hold two for a moment. At this limit it is 640 MB.
 pub(super) const STREAMS_MAX: usize = 16_384;
 
+/// Most streams of which there is any trace: open, or over while their frames and last words wait for
+/// the bus. The latter take 2 KB each, beside their frames.
+const TRACES_MAX: usize = 2 * STREAMS_MAX;
+
 /// How long a stream may stay without a Hello.
 pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
@@ -47,6 +51,8 @@ pub(super) struct Streams {
     pub director: Director,
     queues: Vec<Arc<Queue>>,
     registry: Mutex<Registry>,
+    /// Shared by all streams: counts them until the last trace of each is gone.
+    traces: Arc<()>,
     pings: AtomicU64,
     complaints: Throttle,
     /// Rung when the last stream is gone.
@@ -80,6 +86,7 @@ impl Streams {
             director,
             queues,
             registry: Mutex::default(),
+            traces: Arc::default(),
             pings: AtomicU64::new(0),
             complaints: Throttle::new(COMPLAINT_PERIOD),
             ring_empty,
@@ -95,9 +102,13 @@ impl Streams {
             STOPPING.to_owned()
         } else if registry.streams.len() >= STREAMS_MAX {
             format!("this server has {STREAMS_MAX} streams already; use another one")
+        } else if Arc::strong_count(&self.traces) > TRACES_MAX {
+            "what too many streams brought and left waits for the bus; use another one".to_owned()
         } else {
             registry.opened += 1;
-            let stream = Arc::new(Stream::new(registry.opened, peer, self.clock.monotonic()));
+            let mut stream = Stream::new(registry.opened, peer, self.clock.monotonic());
+            stream.trace = Arc::clone(&self.traces);
+            let stream = Arc::new(stream);
             registry.streams.insert(stream.id, Arc::clone(&stream));
             return Ok(stream);
         };

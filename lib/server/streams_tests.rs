@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::clock::Scripted;
 use crate::server::director::Orders;
+use crate::server::session::tests as session_tests;
 use crate::server::stream::END_LIMIT;
 
 fn streams() -> (Streams, Arc<Scripted>) {
@@ -26,6 +27,28 @@ fn more_streams_than_the_limit_are_refused_in_words() {
     streams.show_levels();
     assert_eq!(streams.counts.streams_open.get(), STREAMS_MAX as u64);
     assert_eq!(streams.counts.streams_refused.get(), 1);
+}
+
+/// A bus that is away for long, and clients whose connections do not last: what is left of each is
+/// its last word, which waits.
+#[test]
+fn streams_that_have_left_and_wait_for_the_bus_are_bounded() {
+    let (streams, _clock) = streams();
+    let hello = session_tests::hello();
+    let come_and_go = || {
+        let stream = streams.open("peer".into())?;
+        streams.hello(&stream, &hello)?;
+        stream.lock().welcomed = true;
+        streams.leave(&stream, "the connection was lost");
+        streams.close(&stream);
+        Ok::<(), End>(())
+    };
+    let come = (0..3 * STREAMS_MAX).take_while(|_| come_and_go().is_ok()).count();
+    assert_eq!(come, 2 * STREAMS_MAX);
+    let end = come_and_go().unwrap_err();
+    assert!(end.kind == EndKind::Full && end.words.contains("waits for the bus"), "{}", end.words);
+    while streams.queue_of(&hello.host).pop(Duration::ZERO).is_some() {}
+    come_and_go().unwrap();
 }
 
 #[test]

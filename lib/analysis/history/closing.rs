@@ -34,9 +34,14 @@ impl Archive {
     pub(in crate::analysis) fn close(&self, host: &Host, partition: u32, wall_ms: u64) {
         let Some(lane) = self.lanes.get(partition as usize) else { return };
         let mut state = host.lock();
-        let Some((first_offset, _)) = state.track.pinned.take() else { return };
+        let Some((first_offset, _)) = state.track.pinned else { return };
         // From here on the reservation says that the offset is needed.
         let ticket = self.pending.reserve(partition, first_offset);
+        if lane.is_suspended() {
+            // What came since is in the accounts and nowhere else: it will be read again.
+            return self.pending.cancel(&ticket);
+        }
+        state.track.pinned = None;
         let taken = state.track.open.take();
         state.track.closing = Some(taken.clone());
         let (through, epoch) = (state.track.through, lane.epoch());
@@ -147,5 +152,62 @@ impl Archive {
         state.track.forget_offsets();
         drop(state);
         self.close(host, partition, wall_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::history::restore::{HistoryConfig, WRITE_AFTER, open};
+    use crate::analysis::history::tiers::Tiers;
+    use crate::analysis::hosts::Hosts;
+    use crate::analysis::testing::{BASE_MS, frame};
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    fn archive(dir: &std::path::Path) -> Archive {
+        let config = HistoryConfig {
+            dir: dir.to_owned(),
+            tiers: Tiers::parse("1s:1d").unwrap(),
+            bytes_max: 0,
+            write_after: WRITE_AFTER,
+            logs_bus: false,
+        };
+        open(config, BASE_MS).unwrap().begin(1)
+    }
+
+    /// A frame arrives as the consumer has it.
+    fn arrive(host: &Host, seq: u64) {
+        let (mut state, record) = (host.lock(), frame("a", 1, seq));
+        state.track.arrives(seq, NOW);
+        state.ledger.frame(record.frame.session, seq, true, NOW);
+        state.track.keep(record.frame.session, (&record.frame).into(), seq, NOW);
+    }
+
+    /// The disk is full, and what waited for it is let go of, to be read again: nothing may be
+    /// written then that calls those frames stored.
+    #[test]
+    fn nothing_is_closed_on_top_of_what_was_let_go() {
+        let dir = std::env::temp_dir().join(format!("closing-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let archive = archive(&dir);
+        let host = Hosts::new(1).add(&"a".into(), None, NOW);
+        let (lane, waiting) = (archive.lane(0).unwrap(), || archive.pending.all().len());
+        arrive(&host, 1);
+        archive.close(&host, 0, BASE_MS);
+        assert_eq!(waiting(), 1);
+        lane.suspend(true);
+        archive.pending.drop_partition(0);
+        // The host has to make room for another one.
+        arrive(&host, 2);
+        archive.close(&host, 0, BASE_MS);
+        assert_eq!(waiting(), 0);
+        lane.go_back();
+        host.lock().go_back(Default::default(), Default::default());
+        (1..=2).for_each(|seq| arrive(&host, seq));
+        archive.close(&host, 0, BASE_MS);
+        assert_eq!(waiting(), 1, "and all of it once it is read again");
+        drop(archive);
+        let _ = std::fs::remove_dir_all(&dir);
     }
 }

@@ -111,6 +111,7 @@ impl Lane {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         *self.lock_checkpoint() = None;
         self.next.store(0, Ordering::Release);
+        self.set_resume(0);
     }
 
     /// It is to be read again from where it is on disk.
@@ -157,5 +158,19 @@ impl Lane {
 
     fn lock_checkpoint(&self) -> MutexGuard<'_, Option<Checkpoint>> {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_made_anew_while_the_disk_was_full_is_read_from_its_beginning() {
+        let lane = Lane::new(Some(50), None, 3, None);
+        lane.suspend(true);
+        lane.begin_anew();
+        lane.go_back();
+        assert_eq!((lane.resume(), lane.next(), lane.epoch()), (0, 0, 4));
     }
 }

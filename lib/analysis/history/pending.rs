@@ -76,10 +76,18 @@ impl Pending {
         Ticket(ticket)
     }
 
-    /// The chunk is made; returns the bytes that wait now.
+    /// The place is not needed.
+    pub(super) fn cancel(&self, ticket: &Ticket) {
+        self.lock().reserved.remove(&ticket.0);
+    }
+
+    /// The chunk is made; returns the bytes that wait now. If its partition was dropped meanwhile it
+    /// goes too: its accounts count what went before it.
     pub(super) fn push(&self, ticket: &Ticket, closed: Closed) -> usize {
         let mut queue = self.lock();
-        queue.reserved.remove(&ticket.0);
+        if queue.reserved.remove(&ticket.0).is_none() {
+            return queue.bytes;
+        }
         queue.bytes += closed.bytes();
         queue.waiting.push(Arc::new(closed));
         queue.bytes
@@ -105,8 +113,9 @@ impl Pending {
         self.retain(|closed| &*closed.host != host);
     }
 
-    /// Lets go of what waits of one partition.
+    /// Lets go of what waits of one partition, and of what is being made.
     pub(super) fn drop_partition(&self, partition: u32) {
+        self.lock().reserved.retain(|_, (of, _)| *of != partition);
         self.retain(|closed| closed.partition != partition);
     }
 
@@ -176,5 +185,15 @@ mod tests {
         assert_eq!((pending.of("a").len(), pending.of("b").len()), (0, 1));
         pending.drop_host("b");
         assert_eq!((pending.first_offset_besides(0, &[]), pending.bytes()), (None, 0));
+    }
+
+    #[test]
+    fn what_was_being_made_goes_with_its_partition() {
+        let pending = Pending::default();
+        let (gone, stays) = (pending.reserve(0, 5), pending.reserve(1, 5));
+        pending.drop_partition(0);
+        assert_eq!(pending.push(&gone, closed("a", 0, 5)), 0);
+        assert_eq!((pending.first_offset_besides(0, &[]), pending.of("a").len()), (None, 0));
+        assert_eq!(pending.push(&stays, closed("b", 1, 5)), 10);
     }
 }

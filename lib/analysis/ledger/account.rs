@@ -138,8 +138,8 @@ impl Default for Before {
 }
 
 impl Account {
-    /// A frame arrived. `live`: it was sent right after it was sampled, in the order of numbers,
-    /// so that every larger number was published after it.
+    /// A frame arrived. `live`: it was sent right after it was sampled, in the order of numbers, and
+    /// not overtaken in its server, so that every larger number was published after it.
     pub(super) fn frame(&mut self, seq: u64, live: bool, now: Duration) -> Verdict {
         self.heard = self.heard.max(now);
         self.changed = true;

@@ -175,7 +175,8 @@ impl Course {
         let frame = self.next();
         let received_ms = frame.sent_ms + 1;
         let (host, server) = (self.host.clone(), "bench".into());
-        let record = FrameRecord { host, server, received_ms, clock_wrong: false, frame };
+        let (clock_wrong, overtaken) = (false, false);
+        let record = FrameRecord { host, server, received_ms, clock_wrong, overtaken, frame };
         let mut value = Vec::with_capacity(4_096);
         encode_frame(&record, &mut value);
         Record { key: self.host.as_bytes().to_vec(), value }

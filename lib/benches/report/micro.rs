@@ -87,6 +87,7 @@ fn records(frames: &[Frame]) -> impl Iterator<Item = FrameRecord> + '_ {
         server: "bench".into(),
         received_ms: frame.time_ms + 1,
         clock_wrong: false,
+        overtaken: false,
         frame: frame.clone(),
     })
 }

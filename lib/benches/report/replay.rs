@@ -80,6 +80,7 @@ fn make(hosts: u64, seconds: u64, makers: &[Sender<Vec<StoredRecord>>]) {
                 server: "bench".into(),
                 received_ms: time_ms + 1,
                 clock_wrong: false,
+                overtaken: false,
                 frame,
             };
             let mut value = Vec::with_capacity(4_096);

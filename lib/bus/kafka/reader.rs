@@ -157,7 +157,7 @@ impl KafkaReader {
             // What is missing of the former topic nobody can know: at least this one.
             self.add_gap(wanted, wanted);
         }
-        self.next = earliest;
+        (self.next, self.end_offset) = (earliest, latest);
         Ok(())
     }
 

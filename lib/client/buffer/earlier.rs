@@ -70,14 +70,19 @@ impl Buffer {
         announced.chain([&self.own]).find_map(first)
     }
 
-    /// Frames were read back.
+    /// Frames were read back. If they are not what is wanted next, they were asked for on an
+    /// earlier stream, and this one begins before them: they are read again.
     pub(in crate::client) fn recalled(&mut self, asked: SessionId, frames: Vec<Frame>) {
-        let last = frames.last().map(|frame| frame.seq);
-        if let (Some(shelf), Some(last)) = (self.shelf_mut(asked), last) {
-            shelf.asked_through(last);
+        let Some(spooled) = &mut self.spooled else { return };
+        spooled.is_unreadable = false;
+        let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return };
+        let (first, last) = (first.seq, last.seq);
+        let Some(shelf) = self.shelf_mut(asked) else { return };
+        if shelf.wanted().is_none_or(|wanted| wanted.0 != first) {
+            return;
         }
+        shelf.asked_through(last);
         if let Some(spooled) = &mut self.spooled {
-            spooled.is_unreadable = false;
             spooled.recalled.extend(frames.into_iter().map(Box::new));
         }
     }

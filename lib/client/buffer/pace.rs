@@ -19,8 +19,9 @@ const BACKLOG_INTERVAL_US_MAX: u64 = 1_000_000;
 const BACKLOG_BURST_US: u64 = 1_000_000;
 
 /// A server that acknowledges nothing for so long gets no more: whatever it took would stand between
-/// it and what is live once it goes on. Three times what its acks may take.
-const STALLED_US: u64 = 15_000_000;
+/// it and what is live once it goes on. Half as much again as acks may take where they wait for the
+/// commits of a history of many GiB (20 s).
+const STALLED_US: u64 = 30_000_000;
 
 /// But for one frame in this time, should it by its own account owe no ack.
 const PROBE_US: u64 = 60_000_000;

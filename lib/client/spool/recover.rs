@@ -205,3 +205,29 @@ fn account<'a>(
         gone,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::spool::store::Spool;
+    use crate::client::spool::testing::MemDisk;
+    use crate::client::testing::frame;
+    use crate::metric::{Frame, SeriesKey};
+
+    #[test]
+    fn what_is_written_where_a_torn_end_was_is_found_again() {
+        let disk = MemDisk::default();
+        let open = |own| Spool::open(Box::new(disk.clone()), SessionId(own), 1 << 20).unwrap();
+        let layout = [SeriesKey::plain("load1")].into_iter().collect();
+        let frames: Vec<Frame> = (1..=9).map(|seq| frame(SessionId(1), seq, &layout)).collect();
+        open(1).0.write(&frames, &State::default(), true).unwrap();
+        // Killed in the middle of a write.
+        disk.image().files.get_mut(&1).unwrap().extend_from_slice(&[7; 40]);
+        let (mut spool, opened) = open(2);
+        assert_eq!((opened.torn_bytes, opened.sessions[0].waiting.count()), (40, 9));
+        let state = State { through: 9, open: vec![(7, 9)], gone: Vec::new() };
+        spool.write_state(SessionId(1), &state, None).unwrap();
+        let opened = open(3).1;
+        assert_eq!((opened.torn_bytes, opened.sessions[0].waiting.as_slice()), (0, &[(7, 9)][..]));
+    }
+}

@@ -21,6 +21,7 @@ pub(super) struct Order {
     /// Frames that were sampled long ago, and the records of sessions, by arrival.
     late: BTreeMap<u64, Item>,
     arrived: u64,
+    /// While something that is not waits.
     live_in_a_row: u32,
 }
 
@@ -38,7 +39,8 @@ impl Order {
         }
     }
 
-    /// The next item at `now`, monotonic. The record of a session never overtakes a frame.
+    /// The next item at `now`, monotonic. The record of a session never overtakes a frame, and a frame
+    /// that may have been overtaken says so: readers take the others for being in order.
     pub(super) fn pop(&mut self, now: Duration) -> Option<Item> {
         while let Some((_, item)) = self.live.front()
             && item.age(now) >= LIVE
@@ -55,9 +57,13 @@ impl Order {
         });
         if is_late_due {
             self.live_in_a_row = 0;
-            return self.late.pop_first().map(|(_, item)| item);
+            let (_, mut item) = self.late.pop_first()?;
+            if let Item::Frame(waiting) = &mut item {
+                waiting.record.overtaken = true;
+            }
+            return Some(item);
         }
-        self.live_in_a_row += 1;
+        self.live_in_a_row = if self.late.is_empty() { 0 } else { self.live_in_a_row + 1 };
         self.live.pop_front().map(|(_, item)| item)
     }
 }

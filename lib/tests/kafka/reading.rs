@@ -124,6 +124,19 @@ fn k18_out_of_range_goes_on_at_the_oldest_and_reports_the_gap() {
     assert_eq!((counts.gap_offsets.get(), counts.offset_resets.get()), (40, 1));
 }
 
+/// A topic that ends behind the offset that is gone was cut by retention, and not made anew: that is
+/// told by its end, which has to be known also when there was no time to read any of it.
+#[test]
+fn k18_out_of_range_says_where_the_topic_ends() {
+    let (broker, bus) = start();
+    broker.store(0, b"a");
+    broker.state().logs.values_mut().for_each(|log| log.start = 50);
+    let mut reader = read_from(&bus, 10);
+    let batch = super::wait::until("an answer", PATIENCE, || reader.read(Duration::ZERO).ok());
+    assert_eq!((values(&batch), batch.gap, batch.end_offset), (vec![], Some((10, 49)), 51));
+    assert_eq!(values(&read_on(reader.as_mut())), [b"a"]);
+}
+
 #[test]
 fn k18_a_topic_that_was_made_anew_is_read_from_its_start() {
     let (broker, bus) = start();

@@ -124,11 +124,10 @@ impl World {
         self.wait_until("the broker is back", 3 * SOON, |world| {
             matches!(world.broker, BrokerSlot::Up { .. }).then_some(())
         });
-        let newest: Vec<_> = self.clients.iter().map(|it| it.truth.runs.last().cloned()).collect();
         self.wait_until("everything is delivered", 6 * SOON, |world| {
             let ledger = world.ledger()?;
-            let mut all = world.clients.iter().zip(&newest);
-            all.all(|(client, run)| is_delivered(&ledger["hosts"][&client.host], run)).then_some(())
+            let mut all = world.clients.iter();
+            all.all(|client| is_delivered(client, &ledger["hosts"][&client.host])).then_some(())
         });
     }
 
@@ -385,14 +384,17 @@ impl Slot {
     }
 }
 
-/// Whether of a host the frames up to the last one of `newest` are stored, and of earlier runs
-/// nothing waits that still may come.
-fn is_delivered(account: &Value, newest: &Option<(String, u64)>) -> bool {
-    let Some((session, through)) = newest else { return false };
+/// Frames of the newest run that may be on their way when its client stops: two seconds.
+const ON_THEIR_WAY: u64 = 20;
+
+/// Whether of a client's newest run everything is stored but for what is on its way.
+fn is_delivered(client: &Client, account: &Value) -> bool {
+    let Some((session, sampled)) = client.truth.runs.last() else { return false };
     let Some(sessions) = account["sessions"].as_array() else { return false };
     let number = |of: &Value, name: &str| of[name].as_u64().unwrap();
     let newest = sessions.iter().find(|it| it["session"] == **session);
-    newest.is_some_and(|it| number(it, "stored") + number(it, "dropped") >= *through)
+    let known = |it: &Value| number(it, "stored") + number(it, "dropped");
+    newest.is_some_and(|it| known(it) + ON_THEIR_WAY >= *sampled)
 }
 
 fn started_broker(started: &Receiver<Broker>) -> Option<Broker> {

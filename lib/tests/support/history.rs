@@ -147,6 +147,7 @@ fn frame(
         server: "seed".into(),
         received_ms: time_ms,
         clock_wrong: false,
+        overtaken: false,
         frame: Frame {
             session: SessionId(if is_second { 0x5eee } else { 0x5eed }),
             seq,

@@ -74,6 +74,8 @@ struct FrameFields<'a> {
     server: Cow<'a, str>,
     #[serde(default)]
     clock_wrong: bool,
+    #[serde(default)]
+    overtaken: bool,
     #[serde(borrow)]
     samples: SampleFields<'a>,
 }
@@ -193,6 +195,7 @@ impl RecordDecoder {
             server: Arc::from(&*fields.server),
             received_ms: fields.received_ms,
             clock_wrong: fields.clock_wrong,
+            overtaken: fields.overtaken,
             frame: Frame {
                 session,
                 seq: fields.seq,

@@ -39,6 +39,9 @@ pub fn encode_frame(record: &FrameRecord, out: &mut Vec<u8>) -> u64 {
     if record.clock_wrong {
         out.extend_from_slice(b",\"clock_wrong\":true");
     }
+    if record.overtaken {
+        out.extend_from_slice(b",\"overtaken\":true");
+    }
     out.extend_from_slice(b",\"samples\":{");
     let omitted = samples(record, out);
     out.extend_from_slice(b"}}");

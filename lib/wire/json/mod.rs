@@ -27,6 +27,8 @@ pub struct FrameRecord {
     pub received_ms: u64,
     /// The frame said it was from more than five minutes ahead; its time is `received_ms`.
     pub clock_wrong: bool,
+    /// Frames of its session that were sampled later may stand before it.
+    pub overtaken: bool,
     /// The frame.
     pub frame: Frame,
 }

@@ -24,6 +24,7 @@ fn frame_record() -> FrameRecord {
         server: "s1".into(),
         received_ms: 1_700_000_000_004,
         clock_wrong: false,
+        overtaken: false,
         frame: Frame {
             session: SessionId(255),
             seq: 7,
@@ -61,11 +62,13 @@ fn frames_of_a_host_share_their_series() {
 fn what_json_cannot_say_is_left_out_and_counted() {
     let mut record = frame_record();
     record.frame.samples.values[1] = Value::Float(f64::NAN);
-    record.clock_wrong = true;
+    (record.clock_wrong, record.overtaken) = (true, true);
     let mut bytes = Vec::new();
     assert_eq!(encode_frame(&record, &mut bytes), 1);
     match RecordDecoder::new().decode(&bytes) {
-        Ok(Record::Frame(read)) => assert!(read.clock_wrong && read.frame.samples.len() == 1),
+        Ok(Record::Frame(read)) => {
+            assert!(read.clock_wrong && read.overtaken && read.frame.samples.len() == 1);
+        }
         other => panic!("{other:?}"),
     }
 }
