@@ -158,13 +158,14 @@ impl Buffer {
         }
         let mut dropped = 0;
         while self.bytes > self.bytes_max {
+            if self.oldest_on_disk().is_some_and(|oldest| self.put_away(oldest)) {
+                continue;
+            }
             let idle = self.waiting.iter().find(|(_, entry)| entry.place == Place::Unsent);
             let oldest = idle.or_else(|| self.waiting.iter().next()).map(|(seq, _)| *seq);
             let Some(oldest) = oldest else { break };
-            if !self.put_away(oldest) {
-                self.drop_frame(self.session, oldest, "buffer full");
-                dropped += 1;
-            }
+            self.drop_frame(self.session, oldest, "buffer full");
+            dropped += 1;
         }
         dropped
     }

@@ -390,7 +390,7 @@ fn one_turn(world: &mut World, dice: &mut Dice, is_rough: bool) {
 
 #[test]
 fn every_frame_is_acknowledged_waiting_or_declared() {
-    for seed in 1..=150 {
+    for seed in 1..=300 {
         let mut dice = Dice::new(seed);
         eprintln_seed(seed);
         let mut world =
