@@ -124,10 +124,15 @@ impl World {
         self.wait_until("the broker is back", 3 * SOON, |world| {
             matches!(world.broker, BrokerSlot::Up { .. }).then_some(())
         });
+        let mut since = None;
         self.wait_until("everything is delivered", 6 * SOON, |world| {
             let ledger = world.ledger()?;
             let mut all = world.clients.iter();
-            all.all(|client| is_delivered(client, &ledger["hosts"][&client.host])).then_some(())
+            if !all.all(|client| is_delivered(client, &ledger["hosts"][&client.host])) {
+                since = None;
+                return None;
+            }
+            (since.get_or_insert_with(Instant::now).elapsed() > STEADY).then_some(())
         });
     }
 
@@ -386,6 +391,10 @@ impl Slot {
 
 /// Frames of the newest run that may be on their way when its client stops: two seconds.
 const ON_THEIR_WAY: u64 = 20;
+
+/// So long no more are: a client without a server would be farther behind by then, and one that is
+/// back has sent what it had.
+const STEADY: Duration = Duration::from_secs(3);
 
 /// Whether of a client's newest run everything is stored but for what is on its way.
 fn is_delivered(client: &Client, account: &Value) -> bool {
