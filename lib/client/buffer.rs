@@ -158,12 +158,11 @@ impl Buffer {
         }
         let mut dropped = 0;
         while self.bytes > self.bytes_max {
-            if self.oldest_on_disk().is_some_and(|oldest| self.put_away(oldest)) {
+            let on_disk = self.oldest(|seq| self.own.kept.contains(seq));
+            if on_disk.is_some_and(|seq| self.put_away(seq)) {
                 continue;
             }
-            let idle = self.waiting.iter().find(|(_, entry)| entry.place == Place::Unsent);
-            let oldest = idle.or_else(|| self.waiting.iter().next()).map(|(seq, _)| *seq);
-            let Some(oldest) = oldest else { break };
+            let Some(oldest) = self.oldest(|_| true) else { break };
             self.drop_frame(self.session, oldest, "buffer full");
             dropped += 1;
         }
@@ -270,9 +269,7 @@ impl Buffer {
             acked.beyond |= beyond;
         }
         self.account.acked += acked.frames;
-        if acked.frames > 0 {
-            self.pace.answered();
-        }
+        self.pace.answered(acked.frames);
         acked
     }
 
@@ -324,6 +321,15 @@ impl Buffer {
         let mut ranges = self.own.away.clone();
         ranges.extend(self.waiting.keys().map(|seq| (*seq, *seq)));
         ranges.as_slice().to_vec()
+    }
+
+    /// The oldest frame in memory of those that may leave it, if possible one that is not in flight.
+    fn oldest(&self, may_leave: impl Fn(u64) -> bool) -> Option<u64> {
+        let mut those = self.waiting.iter().filter(|(seq, _)| may_leave(**seq));
+        let first = those.next()?;
+        let mut from_first = std::iter::once(first).chain(those);
+        let idle = from_first.find(|(_, entry)| entry.place == Place::Unsent);
+        Some(*idle.unwrap_or(first).0)
     }
 
     fn begin_live(&mut self) {

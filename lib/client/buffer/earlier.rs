@@ -129,9 +129,7 @@ impl Buffer {
             acked.beyond |= beyond || range.1 > shelf.last;
         }
         let is_settled = shelf.is_settled();
-        if acked.frames > 0 {
-            self.pace.answered();
-        }
+        self.pace.answered(acked.frames);
         self.landed(acked.frames);
         if is_settled && let Some(spooled) = &mut self.spooled {
             spooled.earlier.retain(|shelf| shelf.session != session);

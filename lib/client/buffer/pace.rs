@@ -3,8 +3,8 @@
 
 /// Backlog takes at most this part of the window, so that live frames always find room in the rest,
 /// and those of a hundred hosts at once (150 frames of 1.3 KB each) in the queues of a server, which
-/// then reads on and finds the live ones. Acks may be as late as a server's history commits, 5 s: of
-/// 600 frames that is 30 a second.
+/// then reads on and finds the live ones. Acks may be as late as a server's history commits: of 600
+/// frames that is 30 a second where it commits every 5 s, and 7 where every 20 s.
 const BACKLOG_PART: usize = 4;
 
 /// Backlog goes so many times as fast as it was sampled: an hour in under four minutes, whatever the
@@ -141,8 +141,8 @@ impl Pace {
         self.backlog += 1;
     }
 
-    /// An ack took frames out.
-    pub(super) fn answered(&mut self) {
-        self.is_answered = true;
+    /// An ack took so many frames out.
+    pub(super) fn answered(&mut self, frames: u64) {
+        self.is_answered |= frames > 0;
     }
 }

@@ -206,13 +206,6 @@ impl Buffer {
         now_us >= spooled.blocked_us.get_or_insert(now_us).saturating_add(PATIENCE_US)
     }
 
-    /// What can leave memory without a loss: if possible what is not in flight.
-    pub(super) fn oldest_on_disk(&self) -> Option<u64> {
-        let on_disk = || self.waiting.iter().filter(|(seq, _)| self.own.kept.contains(**seq));
-        let idle = on_disk().find(|(_, entry)| entry.place == Place::Unsent);
-        idle.or_else(|| on_disk().next()).map(|(seq, _)| *seq)
-    }
-
     /// Takes a frame out of memory that is on disk; false when it is not.
     pub(super) fn put_away(&mut self, seq: u64) -> bool {
         if !self.own.kept.contains(seq) {

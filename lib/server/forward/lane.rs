@@ -145,7 +145,7 @@ impl Lane {
         Some(batch)
     }
 
-    /// The oldest item that may go now. A record says what is durable: frames of its own stream
+    /// The next item that may go now. A record says what is durable: frames of its own stream
     /// that came before it have to be durable before it is made, and nobody else waits for that.
     fn next_item(&mut self, now: Duration) -> Option<Item> {
         let settled = self.in_flight.front().map_or(self.gathered, |first| first.number - 1);

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::client::{Client, Fate};
 use super::world::World;
 use crate::support::deployment::{SOON, records};
+use crate::support::points::METRIC;
 
 /// What is looked at of a frame in the topic.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Topic {
             }
             let number = |name: &str| record[name].as_u64().unwrap();
             let session = record["session"].as_str().unwrap().to_owned();
-            let uptime = record["samples"]["uptime_seconds"].as_f64().unwrap();
+            let uptime = record["samples"][METRIC].as_f64().unwrap();
             let key = (session, number("seq"));
             let frame = Frame { host, time_ms: number("time_ms"), uptime };
             // The first counts. One that comes again may have another time: a frame that was

@@ -2,31 +2,21 @@
 //! calls it panics unless every frame that the topic holds is in the history once.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::deployment::{Deployment, SOON};
 use super::fleet::{Fleet, Plan};
+use super::points::{METRIC, Points};
 use super::program::Program;
-use super::{http, wait};
+use super::{points, wait};
 
 /// Hosts that send.
 const HOSTS: usize = 50;
 
 /// Frames wait so long for the disk here, so that many commits fall between two kills.
 const WRITE_AFTER: &str = "700ms";
-
-/// Gauge of the fleet that tells the number of its frame: 1,000 and that.
-const METRIC: &str = "uptime_seconds";
-
-/// Points of queries are so wide: two frames or three, of which the history keeps one a second and
-/// the extremes of all.
-const POINT_MS: u64 = 2_000;
-
-/// Host -> beginning of the point, milliseconds -> lowest and highest value.
-pub type Points = BTreeMap<String, BTreeMap<u64, (f64, f64)>>;
 
 fn start_analysis(system: &Deployment) -> Program {
     let kafka = format!("127.0.0.1:{}", system.broker.port());
@@ -118,39 +108,19 @@ fn truth(system: &Deployment) -> (Points, u64) {
             doubled += u64::from(frames.insert(key, record).is_some());
         }
     }
-    let mut points = Points::new();
-    for ((host, _, _), record) in frames {
-        let start_ms = record["time_ms"].as_u64().unwrap() / POINT_MS * POINT_MS;
-        let value = record["samples"][METRIC].as_f64().unwrap();
-        let point = points.entry(host).or_default().entry(start_ms).or_insert((value, value));
-        *point = (point.0.min(value), point.1.max(value));
-    }
+    let points = points::of(frames.iter().map(|((host, _, _), record)| {
+        let time_ms = record["time_ms"].as_u64().unwrap();
+        (&**host, time_ms, record["samples"][METRIC].as_f64().unwrap())
+    }));
     (points, doubled)
 }
 
 /// What is answered is what is true.
 #[track_caller]
 pub fn assert_same(system: &Deployment, truth: &Points, what: &str) {
-    let answered = answered(system.page);
+    let answered = points::answered(system.page, 10);
     assert_eq!(answered.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>(), "{what}");
     for (host, points) in &answered {
         assert_eq!(points, &truth[host], "{host}, {what}");
     }
-}
-
-/// The same by query, from live and history.
-fn answered(page: SocketAddr) -> Points {
-    let path = format!("/api/query?metric={METRIC}&as=raw&from=-10m&to=now&points=301");
-    let answer = http::json(page, &path).expect("an answer");
-    let mut hosts = Points::new();
-    for series in answer["series"].as_array().unwrap() {
-        assert_eq!(series["interval_ms"], POINT_MS, "{series}");
-        let host = series["host"].as_str().unwrap().to_owned();
-        let points = series["points"].as_array().unwrap().iter().map(|point| {
-            let [start_ms, min, _, max] = [0, 1, 2, 3].map(|at| point[at].as_f64().unwrap());
-            (start_ms as u64, (min, max))
-        });
-        hosts.insert(host, points.collect());
-    }
-    hosts
 }

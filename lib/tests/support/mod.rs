@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod history;
 pub mod http;
 pub mod kills;
+pub mod points;
 pub mod program;
 pub mod wait;
 

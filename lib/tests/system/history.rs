@@ -4,9 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::deployment::{Deployment, SOON};
-use crate::support::kills::{
-    Points, Survived, assert_same, end, kill_again_and_again, restart, settled,
-};
+use crate::support::kills::{Survived, assert_same, end, kill_again_and_again, restart, settled};
+use crate::support::points::Points;
 use crate::support::program::{binary, command};
 use crate::support::{http, wait};
 
