@@ -24,6 +24,8 @@ mod past;
 mod plan;
 #[path = "storm/relay.rs"]
 mod relay;
+#[path = "storm/slot.rs"]
+mod slot;
 #[path = "storm/truth.rs"]
 mod truth;
 #[path = "storm/world.rs"]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::plan::SPOOLED;
+use super::slot::Slot;
 use super::truth::Truth;
-use super::world::{Slot, has_small_disk};
+use super::world::has_small_disk;
 use crate::support::Scratch;
 use crate::support::program::Program;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::bounded;
 use realtime_monitor::base::thread;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::plan::{Event, Fault, Mode, SMALL_DISKS, SPOOLED, Target};
 use super::relay::Relay;
+use super::slot::{BrokerSlot, Slot, started_broker};
 use crate::support::broker::{Broker, free_port};
 use crate::support::deployment::SOON;
 use crate::support::program::Program;
@@ -20,21 +21,6 @@ use crate::support::{Scratch, http, wait};
 
 /// How often the storm looks at what is due.
 const STEP: Duration = Duration::from_millis(20);
-
-/// A program that may be gone for a while, or stand still.
-#[derive(Debug, Default)]
-pub struct Slot {
-    pub program: Option<Program>,
-    is_frozen: bool,
-}
-
-#[derive(Debug)]
-enum BrokerSlot {
-    Up { broker: Broker, is_frozen: bool },
-    Down(Broker),
-    Starting(Receiver<Broker>),
-    Nowhere,
-}
 
 /// What ends a fault.
 #[derive(Debug, Clone, Copy)]
@@ -319,7 +305,7 @@ impl World {
             Target::Client(number) => return self.clients[number].start(&self.logs),
             Target::Broker => return self.launch_broker(),
         };
-        *self.slot(target).unwrap() = Slot { program: Some(program), is_frozen: false };
+        *self.slot(target).unwrap() = Slot::of(program);
     }
 
     fn launch_broker(&mut self) {
@@ -369,26 +355,6 @@ impl World {
     }
 }
 
-impl Slot {
-    pub fn of(program: Program) -> Self {
-        Self { program: Some(program), is_frozen: false }
-    }
-
-    fn freeze(&mut self) -> bool {
-        let Some(program) = self.program.as_ref().filter(|_| !self.is_frozen) else { return false };
-        program.signal(Signal::STOP);
-        self.is_frozen = true;
-        true
-    }
-
-    fn thaw(&mut self) {
-        if let Some(program) = &self.program {
-            program.signal(Signal::CONT);
-        }
-        self.is_frozen = false;
-    }
-}
-
 /// Frames of the newest run that may be on their way when its client stops: two seconds.
 const ON_THEIR_WAY: u64 = 20;
 
@@ -404,14 +370,6 @@ fn is_delivered(client: &Client, account: &Value) -> bool {
     let newest = sessions.iter().find(|it| it["session"] == **session);
     let known = |it: &Value| number(it, "stored") + number(it, "dropped");
     newest.is_some_and(|it| known(it) + ON_THEIR_WAY >= *sampled)
-}
-
-fn started_broker(started: &Receiver<Broker>) -> Option<Broker> {
-    match started.try_recv() {
-        Ok(broker) => Some(broker),
-        Err(error) if error.is_empty() => None,
-        Err(_) => panic!("the broker did not come back"),
-    }
 }
 
 /// Whether a client's disk is one that is full at times.

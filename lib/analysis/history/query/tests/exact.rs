@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::world::{Seen, World, derive, scatter, session};
+use super::machine::{scatter, session};
+use super::world::{Seen, World, derive};
 use super::{BASE_MS, ask, spec};
 use crate::analysis::history::Tier;
 use crate::analysis::history::query::plan::Plan;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::{Past, QueryCounts, query};
-use super::world::{Run, World, row, session};
+use super::machine::session;
+use super::world::{Run, World, row};
 use super::{BASE_MS, ask, spec};
 use crate::analysis::history::Tier;
 use crate::analysis::view::{

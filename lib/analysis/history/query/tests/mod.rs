@@ -3,6 +3,7 @@
 mod exact;
 mod fold;
 mod hosts;
+mod machine;
 mod names;
 mod native;
 mod world;

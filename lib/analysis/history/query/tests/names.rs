@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::world::{World, row, session};
+use super::machine::session;
+use super::world::{World, row};
 use super::{BASE_MS, ask, spec};
 use crate::analysis::history::Tier;
 use crate::analysis::history::query::wanted::Wanted;

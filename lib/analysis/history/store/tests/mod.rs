@@ -2,6 +2,7 @@
 
 mod disks;
 mod files;
+mod formats;
 mod full;
 mod model;
 mod packing;
