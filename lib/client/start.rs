@@ -210,7 +210,7 @@ pub fn start(
     let (syncing, keeper) = match config.spool {
         Some(spool) => {
             let (syncer, syncing) = sync_pair();
-            let keeper = Keeper::new(Arc::clone(&shared), spool, syncer);
+            let keeper = Keeper::new(Arc::clone(&shared), spool, &setup.machine.boot_id, syncer);
             let keeper = keeper.map_err(|error| StartError::Spool(error.to_string()))?;
             let syncing =
                 Running::start("spool-sync", SYNCING_LIMIT, move |stop| syncing.run(&stop))?;

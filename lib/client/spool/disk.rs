@@ -38,12 +38,23 @@ pub(super) trait Disk: fmt::Debug + Send {
     /// Removes a file.
     fn remove(&mut self, number: u64) -> io::Result<()>;
 
-    /// The sessions that are marked as whole.
-    fn whole(&mut self) -> io::Result<Vec<SessionId>>;
+    /// The sessions that have a mark, and what it says now: one that held until the machine
+    /// started anew says [`Whole::Unknown`] after that.
+    fn marks(&mut self) -> io::Result<Vec<(SessionId, Whole)>>;
 
-    /// Sets or takes away the mark that every frame of a session is in its files. Taking it away
-    /// works also where there is no room.
-    fn set_whole(&mut self, session: SessionId, is_whole: bool) -> io::Result<()>;
+    /// Sets a session's mark, or takes it away, which works also where there is no room.
+    fn mark(&mut self, session: SessionId, whole: Whole) -> io::Result<()>;
+}
+
+/// Whether every frame of a session is in its files, or settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// There may be more.
+    Unknown,
+    /// Yes, until the machine starts anew: what was not synced may be lost then.
+    ThisBoot,
+    /// Yes, and all of it is synced.
+    Always,
 }
 
 /// Why a directory cannot be used.
@@ -91,10 +102,13 @@ impl SpoolError {
     }
 }
 
-/// Files `0000000001.segment`, ..., empty ones `SESSION.whole`, and `lock`, which is locked.
+/// Files `0000000001.segment`, ..., marks `SESSION.whole`, and `lock`, which is locked. In a mark
+/// stands the boot id during which it holds, or [`ALWAYS`]: one that was cut short says nothing.
 #[derive(Debug)]
 pub(super) struct FileDisk {
     dir: PathBuf,
+    /// The kernel's, which is another one each time the machine starts; empty when unknown.
+    boot_id: String,
     _lock: File,
     /// The file written last, and the one read last.
     written: Option<(u64, File)>,
@@ -104,16 +118,25 @@ pub(super) struct FileDisk {
 const ENDING: &str = ".segment";
 const WHOLE_ENDING: &str = ".whole";
 
+/// In the mark of a session of which everything is synced; no boot id.
+const ALWAYS: &str = "synced";
+
 impl FileDisk {
     /// Makes the directory, for this user alone, if it is not there, and locks it.
-    pub(super) fn open(dir: &Path) -> Result<Self, SpoolError> {
+    pub(super) fn open(dir: &Path, boot_id: &str) -> Result<Self, SpoolError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|error| SpoolError::of(dir, error))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(dir.join("lock")).map_err(|error| SpoolError::of(dir, error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: lock, written: None, read: None }),
+            Ok(()) => Ok(Self {
+                dir: dir.to_owned(),
+                boot_id: boot_id.to_owned(),
+                _lock: lock,
+                written: None,
+                read: None,
+            }),
             Err(TryLockError::WouldBlock) => Err(SpoolError::Locked(dir.to_owned())),
             Err(TryLockError::Error(error)) => Err(SpoolError::of(dir, error)),
         }
@@ -132,6 +155,22 @@ impl FileDisk {
             found.extend(name.and_then(&parse));
         }
         Ok(found)
+    }
+
+    fn mark_path(&self, session: SessionId) -> PathBuf {
+        self.dir.join(format!("{session}{WHOLE_ENDING}"))
+    }
+
+    /// A mark that cannot be read says nothing.
+    fn read_mark(&self, session: SessionId) -> Whole {
+        let words = fs::read(self.mark_path(session)).unwrap_or_default();
+        if words == ALWAYS.as_bytes() {
+            Whole::Always
+        } else if !words.is_empty() && words == self.boot_id.as_bytes() {
+            Whole::ThisBoot
+        } else {
+            Whole::Unknown
+        }
     }
 
     fn writable(&mut self, number: u64) -> io::Result<&mut File> {
@@ -202,27 +241,35 @@ impl Disk for FileDisk {
         // What is open would keep its room.
         self.written.take_if(|(open, _)| *open == number);
         self.read.take_if(|(open, _)| *open == number);
-        match fs::remove_file(self.path(number)) {
-            // Somebody was faster.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            result => result,
-        }
+        removed(fs::remove_file(self.path(number)))
     }
 
-    fn whole(&mut self) -> io::Result<Vec<SessionId>> {
-        self.names(WHOLE_ENDING, |name| u128::from_str_radix(name, 16).ok().map(SessionId))
+    fn marks(&mut self) -> io::Result<Vec<(SessionId, Whole)>> {
+        let session = |name: &str| u128::from_str_radix(name, 16).ok().map(SessionId);
+        let marked = self.names(WHOLE_ENDING, session)?;
+        Ok(marked.into_iter().map(|session| (session, self.read_mark(session))).collect())
     }
 
-    fn set_whole(&mut self, session: SessionId, is_whole: bool) -> io::Result<()> {
-        let path = self.dir.join(format!("{session}{WHOLE_ENDING}"));
-        if is_whole {
-            let mut options = OpenOptions::new();
-            return options.append(true).create(true).mode(0o600).open(path).map(drop);
+    fn mark(&mut self, session: SessionId, whole: Whole) -> io::Result<()> {
+        let words = match whole {
+            Whole::Unknown => "",
+            Whole::ThisBoot => &*self.boot_id,
+            Whole::Always => ALWAYS,
+        };
+        if words.is_empty() {
+            return removed(fs::remove_file(self.mark_path(session)));
         }
-        match fs::remove_file(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            result => result,
-        }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(self.mark_path(session))?.write_all(words.as_bytes())
+    }
+}
+
+/// What is not there is removed.
+fn removed(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 
@@ -230,6 +277,8 @@ impl Disk for FileDisk {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    const BOOT: &str = "0b8e5f4c-7a1d-4f0e-9a6b-3c2d1e0f9a8b";
 
     fn dir(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("spool-{name}-{}", std::process::id()));
@@ -240,13 +289,13 @@ mod tests {
     #[test]
     fn one_process_has_it_and_nobody_else_reads_it() {
         let dir = dir("lock");
-        let first = FileDisk::open(&dir).unwrap();
+        let first = FileDisk::open(&dir, BOOT).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&dir), mode(&dir.join("lock"))), (0o700, 0o600));
-        let words = FileDisk::open(&dir).unwrap_err().to_string();
+        let words = FileDisk::open(&dir, BOOT).unwrap_err().to_string();
         assert!(words.contains("in use by another process"), "{words}");
         drop(first);
-        FileDisk::open(&dir).unwrap();
+        FileDisk::open(&dir, BOOT).unwrap();
         fs::remove_dir_all(&dir).unwrap();
     }
 
@@ -254,7 +303,7 @@ mod tests {
     fn what_an_operator_has_to_change_is_told_from_what_may_pass() {
         let dir = dir("file");
         fs::write(&dir, "a file").unwrap();
-        let error = FileDisk::open(&dir).unwrap_err();
+        let error = FileDisk::open(&dir, BOOT).unwrap_err();
         assert!(matches!(error, SpoolError::Unusable(..)), "{error}");
         let full = SpoolError::of(&dir, io::Error::from(ErrorKind::StorageFull));
         let frozen = SpoolError::of(&dir, io::Error::from(ErrorKind::ReadOnlyFilesystem));
@@ -265,7 +314,7 @@ mod tests {
     #[test]
     fn files_are_appended_to_read_cut_and_removed() {
         let dir = dir("files");
-        let mut disk = FileDisk::open(&dir).unwrap();
+        let mut disk = FileDisk::open(&dir, BOOT).unwrap();
         disk.create(1).unwrap();
         disk.append(1, b"abc").unwrap();
         disk.create(2).unwrap();
@@ -292,6 +341,33 @@ mod tests {
         assert_eq!(disk.numbers().unwrap(), [2]);
         disk.remove(2).unwrap();
         other().unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_mark_of_what_is_not_synced_holds_until_the_machine_starts_anew() {
+        let dir = dir("marks");
+        let marks = |boot_id: &str| {
+            let mut marks = FileDisk::open(&dir, boot_id).unwrap().marks().unwrap();
+            marks.sort_by_key(|(session, _)| session.0);
+            marks.into_iter().map(|(_, whole)| whole).collect::<Vec<_>>()
+        };
+        let mark = |boot_id: &str, session: u128, whole: Whole| {
+            FileDisk::open(&dir, boot_id).unwrap().mark(SessionId(session), whole).unwrap();
+        };
+        mark(BOOT, 1, Whole::ThisBoot);
+        mark(BOOT, 2, Whole::ThisBoot);
+        mark(BOOT, 2, Whole::Always);
+        mark(BOOT, 3, Whole::ThisBoot);
+        mark(BOOT, 3, Whole::Unknown);
+        // Nobody could tell when it ends.
+        mark("", 4, Whole::ThisBoot);
+        assert_eq!(marks(BOOT), [Whole::ThisBoot, Whole::Always]);
+        assert_eq!(marks("another"), [Whole::Unknown, Whole::Always]);
+        assert_eq!(marks(""), [Whole::Unknown, Whole::Always]);
+        // Its name has reached the disk, what stands in it has not.
+        fs::write(dir.join(format!("{}.whole", SessionId(2))), "").unwrap();
+        assert_eq!(marks(""), [Whole::Unknown, Whole::Unknown]);
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -65,18 +65,21 @@ impl fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    /// Locks the directory.
+    /// Locks the directory. The kernel's `boot_id` tells what a later run finds after the loss of
+    /// power from what it finds after a kill.
     ///
     /// # Errors
     /// What an operator has to change. A disk that is full or read-only is none: that may pass.
     pub(in crate::client) fn new(
         shared: Arc<Shared>,
         config: SpoolConfig,
+        boot_id: &str,
         syncer: Syncer,
     ) -> Result<Self, SpoolError> {
-        let dir: PathBuf = config.dir.clone();
-        let opener =
-            move || -> Result<Box<dyn Disk>, SpoolError> { Ok(Box::new(FileDisk::open(&dir)?)) };
+        let (dir, boot_id): (PathBuf, String) = (config.dir.clone(), boot_id.to_owned());
+        let opener = move || -> Result<Box<dyn Disk>, SpoolError> {
+            Ok(Box::new(FileDisk::open(&dir, &boot_id)?))
+        };
         Self::with(shared, config, syncer, Box::new(opener))
     }
 
@@ -180,7 +183,10 @@ impl Keeper {
         } else {
             self.write_state(&mut spool, own, None)
         };
-        if let Err(error) = done.and_then(|()| self.sync_last(&mut spool, until)) {
+        let done = done
+            .and_then(|()| self.sync_last(&mut spool, until))
+            .and_then(|is_synced| if is_synced { spool.seal_own() } else { Ok(()) });
+        if let Err(error) = done {
             self.shared.counts.spool_failures.increment();
             log::error!("the spool {}: {error}", self.config.dir.display());
         }

@@ -2,6 +2,72 @@
 
 use super::*;
 
+/// Longest step of time in the property test.
+const TICK_MAX: Duration = Duration::from_secs(1);
+
+impl World {
+    pub(super) fn check(&self) {
+        let buffer = self.run.shared.buffer();
+        let account = buffer.account();
+        assert_eq!(account.sampled, account.acked + account.waiting + account.dropped);
+        assert!(account.bytes <= self.buffer_bytes, "{account:?}");
+        let (now, session) = (self.clock.monotonic(), self.run.shared.session);
+        let own = self.sampled.range((session, 0)..=(session, u64::MAX));
+        for ((_, seq), (turn, at)) in own.filter_map(|(frame, at)| Some((frame, at.as_ref()?))) {
+            // The test's steps of time are that long.
+            let is_young = now - *at <= SYNC_INTERVAL + TICK_MAX;
+            let is_begun = *turn <= self.begun || self.run.job.is_some();
+            let needs = || buffer.needs(session, &ranges(&[(*seq, *seq)]));
+            assert!(is_young || is_begun || !needs(), "{session} {seq}: no sync has begun");
+        }
+    }
+
+    /// A server that takes and acknowledges everything ends up knowing all there is.
+    pub(super) fn settle(&mut self) {
+        {
+            let mut image = self.disk.image();
+            (image.room, image.is_frozen, image.is_unreadable) = (None, false, false);
+            image.is_unsyncable = false;
+        }
+        for _ in 0..10_000 {
+            self.pass(RETRY_INTERVAL);
+            self.turn();
+            self.sync(usize::MAX);
+            if self.run.stream.is_none() || self.run.shared.buffer().is_hello_outdated() {
+                self.connect();
+            }
+            while self.send() {}
+            for at in 0..self.run.stream.as_ref().map_or(0, BTreeMap::len) as u64 {
+                self.acknowledge(at, None);
+            }
+            let buffer = self.run.shared.buffer();
+            if buffer.is_settled() && buffer.earlier_waiting() == 0 && !buffer.needs_any() {
+                return;
+            }
+        }
+        panic!("never settled: {:?}", self.run.shared.buffer().account());
+    }
+
+    /// Every frame ever sampled is with the server, declared, or excused.
+    pub(super) fn check_nothing_lost(&self) {
+        for frame in self.sampled.keys() {
+            let is_known = self.received.contains(frame) || self.declared.contains(frame);
+            assert!(is_known || self.excused.contains(frame), "{frame:?} is lost");
+        }
+    }
+
+    /// No run is said to have ended with a frame that was not its last on disk. What a kill takes
+    /// before it is written is the exception: that nobody can know.
+    fn check_ends(&self) {
+        for (frame, written) in &self.sampled {
+            let is_known = self.received.contains(frame) || self.declared.contains(frame);
+            let Some(word) = self.announced.get(&frame.0) else { continue };
+            let is_hidden = frame.1 > word.range.1 && !word.tail_unknown;
+            assert!(is_known || written.is_none() || !is_hidden, "{frame:?} is beyond {word:?}");
+        }
+    }
+}
+
 fn one_turn(world: &mut World, dice: &mut Dice, is_rough: bool) {
     match dice.below(if is_rough { 29 } else { 22 }) {
         0..=5 => world.sample(1 + dice.below(12), dice.below(3) as usize),
@@ -55,6 +121,7 @@ fn every_frame_is_acknowledged_waiting_or_declared() {
         }
         world.settle();
         world.check_nothing_lost();
+        world.check_ends();
         world.last_turn();
         assert_eq!(world.disk.bytes(), 0, "seed {seed}: {:?}", world.disk);
     }

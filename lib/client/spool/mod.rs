@@ -4,7 +4,8 @@
 //! memory had no room for, and those that earlier runs left. Lost on the way: what is oldest when
 //! the limit is reached, declared and counted; nothing when the client is killed; when the machine
 //! loses power, what no sync has covered: one begins five seconds after a frame was written, or
-//! when the one before it has ended.
+//! when the one before it has ended. A mark beside the files says for how long they hold all of a
+//! session; without it the next run announces an unknown tail.
 //!
 //! A directory belongs to one process at a time. It holds segment files, each of one session and
 //! readable by itself; a file is removed whole once nothing in it waits any more. The newest file

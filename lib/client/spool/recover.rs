@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::disk::Disk;
+use super::disk::{Disk, Whole};
 use super::record::{BadHead, Body, HEAD_LEN, State, decode_head};
 use super::records::{Next, Records};
 use super::store::{Restart, Segment};
@@ -18,7 +18,7 @@ pub(in crate::client) struct Recovered {
     pub(in crate::client) session: SessionId,
     /// Last frame that is known to have been sampled.
     pub(in crate::client) last: u64,
-    /// There may have been more, in memory alone.
+    /// There may have been more: in memory alone, or lost with the power before it was synced.
     pub(in crate::client) tail_unknown: bool,
     /// Frames that no ack covered.
     pub(in crate::client) waiting: SeqRanges,
@@ -79,17 +79,18 @@ pub(super) fn recover(disk: &mut dyn Disk) -> io::Result<Found> {
         }
         found.torn_bytes += tail;
     }
-    let whole = disk.whole()?;
-    for session in whole.iter().filter(|session| !order.contains(session)) {
+    let marks: BTreeMap<SessionId, Whole> = disk.marks()?.into_iter().collect();
+    for session in marks.keys().filter(|session| !order.contains(session)) {
         // Its files are gone.
-        let _ = disk.set_whole(*session, false);
+        let _ = disk.mark(*session, Whole::Unknown);
     }
     for session in order {
         let own = found.segments.iter().filter(|segment| segment.session == session);
         let state = states.remove(&session).unwrap_or_default();
         let recovered = account(session, own.map(|segment| &segment.frames), &state);
         if let Some(recovered) = recovered {
-            let tail_unknown = !whole.contains(&session);
+            let whole = marks.get(&session).copied().unwrap_or(Whole::Unknown);
+            let tail_unknown = whole == Whole::Unknown;
             found.sessions.push(Recovered { tail_unknown, ..recovered });
         } else {
             for segment in found.segments.extract_if(.., |segment| segment.session == session) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 
-use super::disk::Disk;
+use super::disk::{Disk, Whole};
 use super::read::Cursor;
 use super::record::{HEAD_LEN, State, encode_head, frame_prefix, put, put_state};
 use super::recover::{Found, Recovered, recover};
@@ -56,6 +56,8 @@ pub(super) struct Spool {
     pub(super) unsynced: BTreeSet<u64>,
     pub(super) names_unsynced: bool,
     is_whole: bool,
+    /// Earlier sessions that are whole until power is lost, and not longer before they are synced.
+    unsealed: Vec<SessionId>,
 }
 
 /// What the next frame is encoded with.
@@ -102,6 +104,7 @@ impl Spool {
     ) -> io::Result<(Self, Opened)> {
         let Found { segments, sessions, torn_bytes, strange_files, next_number } =
             recover(&mut *disk)?;
+        let known = sessions.iter().filter(|session| !session.tail_unknown);
         let spool = Self {
             disk,
             cursor: None,
@@ -113,6 +116,7 @@ impl Spool {
             unsynced: segments.iter().map(|segment| segment.number).collect(),
             names_unsynced: true,
             is_whole: false,
+            unsealed: known.map(|session| session.session).collect(),
             segments,
         };
         Ok((spool, Opened { sessions, torn_bytes, strange_files }))
@@ -242,7 +246,8 @@ impl Spool {
         }
         // Oldest first: should this end half-way, the state of the session is still there.
         done.into_iter().rev().try_for_each(|number| self.remove(number))?;
-        finished.iter().try_for_each(|session| self.disk.set_whole(*session, false))
+        self.unsealed.retain(|session| !finished.contains(session));
+        finished.iter().try_for_each(|session| self.disk.mark(*session, Whole::Unknown))
     }
 
     /// Removes a file.
@@ -263,10 +268,27 @@ impl Spool {
     /// whether there may have been more than it finds; a disk that cannot be written does not
     /// keep this from being said as long as a name can be removed.
     pub(super) fn set_whole(&mut self, is_whole: bool) {
-        if self.is_whole != is_whole && self.disk.set_whole(self.own, is_whole).is_ok() {
+        let whole = if is_whole { Whole::ThisBoot } else { Whole::Unknown };
+        if self.is_whole != is_whole && self.disk.mark(self.own, whole).is_ok() {
             self.is_whole = is_whole;
             self.names_unsynced = true;
         }
+    }
+
+    /// Everything is synced, and of earlier sessions nothing more comes: what was whole until
+    /// power is lost is so from now on.
+    pub(super) fn seal_earlier(&mut self) {
+        let disk = &mut self.disk;
+        self.unsealed.retain(|session| disk.mark(*session, Whole::Always).is_err());
+    }
+
+    /// The same for the own session, of which nothing more comes either.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn seal_own(&mut self) -> io::Result<()> {
+        let has_any = self.segments.iter().any(|segment| segment.session == self.own);
+        if self.is_whole && has_any { self.disk.mark(self.own, Whole::Always) } else { Ok(()) }
     }
 
     fn create(&mut self, session: SessionId) -> io::Result<u64> {

@@ -228,10 +228,11 @@ impl Keeper {
     }
 
     /// Syncs everything, as far as that is done `until` then; what is not is told and counted.
+    /// Whether all of it is.
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn sync_last(&mut self, spool: &mut Spool, until: Duration) -> io::Result<()> {
+    pub(super) fn sync_last(&mut self, spool: &mut Spool, until: Duration) -> io::Result<bool> {
         let begun = self.shared.clock.monotonic();
         let timer = self.shared.clock.at(until);
         loop {
@@ -244,13 +245,13 @@ impl Keeper {
                         recv(ended) -> failures => self.syncer.arrived(failures),
                         recv(timer) -> _ => {
                             self.tell_late(until.saturating_sub(begun), "not waited for");
-                            return Ok(());
+                            return Ok(false);
                         }
                     }
                 }
                 None => match spool.sync() {
                     Some(job) => drop(self.syncer.start(job, now)),
-                    None => return Ok(()),
+                    None => return Ok(true),
                 },
             }
         }
@@ -265,6 +266,7 @@ impl Keeper {
         let result = spool.synced(failures);
         if result.is_ok() {
             self.shared.counts.spool_syncs.increment();
+            spool.seal_earlier();
         }
         Some(result)
     }

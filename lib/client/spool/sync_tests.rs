@@ -276,7 +276,7 @@ fn both_threads_on_a_real_disk() {
     let shared = Arc::new(Shared::new(session, Real::shared(), Buffer::new(session, 90_000, 300)));
     let (syncer, syncing) = sync::pair();
     let config = SpoolConfig { dir: dir.clone(), bytes_max: BYTES_MAX };
-    let keeper = Keeper::new(Arc::clone(&shared), config, syncer).unwrap();
+    let keeper = Keeper::new(Arc::clone(&shared), config, "b00t", syncer).unwrap();
     let ((stop_sync, sync_stop), (stopper, stop)) = (stop::pair(), stop::pair());
     let sync_thread = thread::spawn("test-sync", move || syncing.run(&sync_stop)).unwrap();
     let thread = thread::spawn("test-keeper", move || keeper.run(&stop)).unwrap();

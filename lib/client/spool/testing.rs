@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::disk::{Disk, Task};
+use super::disk::{Disk, Task, Whole};
 use crate::base::dice::Dice;
 use crate::metric::SessionId;
 
@@ -17,7 +17,7 @@ pub(super) struct Image {
     synced: BTreeMap<u64, Vec<u8>>,
     /// Names on the platter.
     names: BTreeSet<u64>,
-    whole: BTreeSet<SessionId>,
+    marks: BTreeMap<SessionId, Whole>,
     /// Bytes that may still be appended.
     pub(super) room: Option<usize>,
     pub(super) is_frozen: bool,
@@ -69,6 +69,8 @@ impl Image {
                 }
             }
         }
+        // Another boot id from here on.
+        self.marks.retain(|_, whole| *whole == Whole::Always);
         self.names = left.keys().copied().collect();
         (self.files, self.synced) = (left.clone(), left);
     }
@@ -167,21 +169,21 @@ impl Disk for MemDisk {
         Ok(())
     }
 
-    fn whole(&mut self) -> io::Result<Vec<SessionId>> {
-        Ok(self.image().whole.iter().copied().collect())
+    fn marks(&mut self) -> io::Result<Vec<(SessionId, Whole)>> {
+        Ok(self.image().marks.iter().map(|(session, whole)| (*session, *whole)).collect())
     }
 
-    fn set_whole(&mut self, session: SessionId, is_whole: bool) -> io::Result<()> {
+    fn mark(&mut self, session: SessionId, whole: Whole) -> io::Result<()> {
         let mut image = self.image();
         image.may_write()?;
-        if !is_whole {
-            image.whole.remove(&session);
+        image.marks.remove(&session);
+        if whole == Whole::Unknown {
             return Ok(());
         }
         if image.room == Some(0) {
             return Err(ErrorKind::StorageFull.into());
         }
-        image.whole.insert(session);
+        image.marks.insert(session, whole);
         Ok(())
     }
 }
