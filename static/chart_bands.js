@@ -14,7 +14,8 @@ export function drawBands(plot, window, view) {
   ctx.clip();
   for (const gap of window.gaps) {
     const isRestart = window.sessionStartsMs.some((startMs) => startMs > gap.fromMs && startMs <= gap.toMs);
-    drawBand(plot, gap.fromMs, gap.toMs, isRestart ? 'client restarted' : gap.cause ?? 'no frames');
+    // A host that was never seen before has a cause of its own: its first client is no restart.
+    drawBand(plot, gap.fromMs, gap.toMs, gap.cause ?? (isRestart ? 'client restarted' : 'no frames'));
   }
   if (view.edgeCause !== null) drawBand(plot, window.lastTimeMs, Math.min(view.toMs, window.knownToMs ?? Infinity), view.edgeCause);
   if (view.unkept !== null) drawBand(plot, view.fromMs, view.unkept.toMs, view.unkept.cause);
