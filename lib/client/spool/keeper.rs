@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{never, select};
 
 use super::SpoolConfig;
-use super::disk::{Disk, FileDisk, SpoolError};
+use super::disk::{Disk, FileDisk, SpoolError, Whole};
 use super::store::{Opened, Segment, Spool};
 use super::sync::Syncer;
 use crate::base::stop::Stop;
@@ -142,6 +142,9 @@ impl Keeper {
         (self.is_broken, self.spool, self.disk) = (true, None, None);
         (self.retry_at, self.reread_at, self.sync_at) = (None, None, None);
         self.syncer.forget();
+        // Frames wait in memory alone from here on: a kill must not look as if it had taken none.
+        let (own, opener) = (self.shared.session, &mut self.opener);
+        contain("the spool", || opener().map(|mut disk| disk.mark(own, Whole::Unknown)));
         self.shared.buffer().set_unreadable();
         self.set_writes(Writes::Failing);
     }
@@ -183,10 +186,7 @@ impl Keeper {
         } else {
             self.write_state(&mut spool, own, None)
         };
-        let done = done
-            .and_then(|()| self.sync_last(&mut spool, until))
-            .and_then(|is_synced| if is_synced { spool.seal_own() } else { Ok(()) });
-        if let Err(error) = done {
+        if let Err(error) = done.and_then(|()| self.sync_last(&mut spool, until)) {
             self.shared.counts.spool_failures.increment();
             log::error!("the spool {}: {error}", self.config.dir.display());
         }

@@ -367,6 +367,20 @@ fn a_run_whose_machine_lost_power_says_that_there_may_have_been_more() {
     assert!(torn(&world).is_empty());
 }
 
+#[test]
+fn a_run_whose_spool_panicked_says_that_there_may_have_been_more() {
+    let mut world = World::new(128 * 1024, 90_000);
+    world.sample(5, 0);
+    world.turn();
+    world.disk.image().is_panicking = true;
+    world.sample(5, 0);
+    world.run.keeper.contained(Keeper::turn);
+    assert_eq!(world.run.shared.buffer().writes(), Some(Writes::Failing));
+    world.disk.image().is_panicking = false;
+    world.restart(None);
+    assert_eq!(torn(&world), [1]);
+}
+
 /// The harness shows it with a test that fails.
 #[allow(clippy::print_stderr, reason = "a test that fails says with which seed")]
 fn eprintln_seed(seed: u64) {

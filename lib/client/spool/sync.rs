@@ -228,11 +228,11 @@ impl Keeper {
     }
 
     /// Syncs everything, as far as that is done `until` then; what is not is told and counted.
-    /// Whether all of it is.
+    /// Nothing comes after it: if all of it is, that is marked.
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn sync_last(&mut self, spool: &mut Spool, until: Duration) -> io::Result<bool> {
+    pub(super) fn sync_last(&mut self, spool: &mut Spool, until: Duration) -> io::Result<()> {
         let begun = self.shared.clock.monotonic();
         let timer = self.shared.clock.at(until);
         loop {
@@ -245,13 +245,13 @@ impl Keeper {
                         recv(ended) -> failures => self.syncer.arrived(failures),
                         recv(timer) -> _ => {
                             self.tell_late(until.saturating_sub(begun), "not waited for");
-                            return Ok(false);
+                            return Ok(());
                         }
                     }
                 }
                 None => match spool.sync() {
                     Some(job) => drop(self.syncer.start(job, now)),
-                    None => return Ok(true),
+                    None => return spool.seal_own(),
                 },
             }
         }

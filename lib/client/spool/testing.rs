@@ -23,6 +23,8 @@ pub(super) struct Image {
     pub(super) is_frozen: bool,
     pub(super) is_unreadable: bool,
     pub(super) is_unsyncable: bool,
+    /// As a fault in the program would.
+    pub(super) is_panicking: bool,
     pub(super) appends: u64,
 }
 
@@ -101,6 +103,8 @@ impl Disk for MemDisk {
     }
 
     fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        let is_panicking = self.image().is_panicking;
+        assert!(!is_panicking, "scripted by the test");
         let mut image = self.image();
         image.may_write()?;
         let fits = image.room.map_or(bytes.len(), |room| room.min(bytes.len()));

@@ -304,3 +304,7 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;
