@@ -58,6 +58,7 @@ export class Chart {
     this.element.append(head, this.legend.element, this.box);
     parent.append(this.element);
     this.observe();
+    document.addEventListener('pointermove', ({ target }) => this.isPointerHere && !this.box.contains(target) && this.leave());
     listenToHands(this, this.timeRange, (isHeld) => {
       this.isPointerHere = isHeld;
       if (!isHeld) this.tip.hidden = true;
@@ -193,10 +194,14 @@ export class Chart {
     this.plot.over.addEventListener('pointerenter', () => {
       this.isPointerHere = true;
     });
-    this.plot.over.addEventListener('pointerleave', () => {
-      this.isPointerHere = false;
-      this.tip.hidden = true;
-    });
+    this.plot.over.addEventListener('pointerleave', () => this.leave());
+  }
+
+  // The pointer is elsewhere; a plot that was made anew under it may not have heard that it left.
+  leave() {
+    this.isPointerHere = false;
+    this.tip.hidden = true;
+    if (this.plot?.cursor.left >= 0) this.plot.setCursor({ left: -10, top: -10 }, true, true);
   }
 
   options() {

@@ -83,11 +83,24 @@ async function crosshairIsInStep(page) {
   check(tips === 1, `${tips} charts show a tooltip, expected the one under the pointer`);
   await page.mouse.move(5, 300);
   await page.waitForFunction(() => document.querySelector('#chart-memory .chart-note').textContent === '');
+  // A plot that is made anew just as the pointer leaves hears of no leaving.
+  await page.evaluate(deafenToLeaving, true);
+  await page.mouse.move(over.x + over.width - 4, over.y + over.height / 2);
+  await page.waitForFunction(() => document.querySelector('#chart-memory .chart-note').textContent !== '');
+  await page.mouse.move(5, 300);
+  await page.waitForFunction(() => document.querySelector('#chart-memory .chart-note').textContent === '');
+  await page.evaluate(deafenToLeaving, false);
   // What the machine's files say is what the screen says.
   const figure = async (name) => Number(await text(page, `#host-figures [data-figure=${name}] .number`));
   const [cpu, memory] = [await figure('cpu'), await figure('memory')];
   check(Math.abs(cpu - steady.cpu) < 3, `CPU is shown as ${cpu} %, the machine's files say ${steady.cpu} %`);
   check(Math.abs(memory - steady.memory) < 2, `memory is shown as ${memory} %, the machine's files say ${steady.memory} %`);
+}
+
+function deafenToLeaving(isDeaf) {
+  globalThis.swallow ??= (event) => event.stopImmediatePropagation();
+  const listen = isDeaf ? addEventListener : removeEventListener;
+  for (const name of ['mouseleave', 'pointerleave']) listen.call(window, name, globalThis.swallow, true);
 }
 
 async function goToHost(page, host) {
