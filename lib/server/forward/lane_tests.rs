@@ -14,8 +14,8 @@ use crate::server::session::tests::hello;
 use crate::server::stages::Stages;
 use crate::server::stream::Stream;
 use crate::server::streams::Streams;
-use crate::wire::message::Hello;
 use crate::wire::json::{FrameRecord, RecordDecoder, SessionRecord};
+use crate::wire::message::Hello;
 
 /// What it was given, and what it has not said to be durable yet.
 #[derive(Debug, Default)]
