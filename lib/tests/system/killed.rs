@@ -1,9 +1,9 @@
 //! `monitor` is killed again and again, its own client in it, while others send to it: neither its
 //! own host nor any other loses a frame, and none counts twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,6 +20,9 @@ const GUESTS: usize = 3;
 /// Points of queries are so wide.
 const POINT_MS: u64 = 2_000;
 
+/// Session to the times of its frames, in the order of their numbers.
+type Truth = BTreeMap<String, Vec<u64>>;
+
 struct Setting {
     scratch: Scratch,
     grpc: String,
@@ -30,8 +33,13 @@ impl Setting {
         self.scratch.join(name).to_string_lossy().into_owned()
     }
 
+    /// The file in which a host writes down what it sampled.
+    fn truth(&self, host: &str) -> String {
+        self.text(&format!("{host}.sampled"))
+    }
+
     fn start(&self) -> (Program, SocketAddr) {
-        let (data, log) = (self.text("data"), self.text("me.sampled"));
+        let (data, log) = (self.text("data"), self.truth("me"));
         let mut flags = vec!["--listen", "127.0.0.1:0", "--grpc-listen", &self.grpc];
         flags.extend(["--host", "me", "--data", &data, "--write-after", "700ms"]);
         flags.extend(["--interval", "100ms", "--sampled-log", &log]);
@@ -41,8 +49,7 @@ impl Setting {
     }
 
     fn add_guest(&self, name: &str) -> Program {
-        let (spool, log) =
-            (self.text(&format!("{name}.spool")), self.text(&format!("{name}.sampled")));
+        let (spool, log) = (self.text(&format!("{name}.spool")), self.truth(name));
         let flags = ["--server", &self.grpc, "--host", name, "--spool", &spool];
         let flags = [&flags[..], &["--sampled-log", &log]].concat();
         Program::start("monitor-client", &self.scratch.0, &flags)
@@ -63,38 +70,46 @@ fn eight_kills_of_monitor_lose_nothing_of_any_host() {
         monitor.kill();
         (monitor, page) = setting.start();
     }
-    // All are heard of after the last one.
+    // All are heard of after the last one: what they sampled until now is there.
     let hosts: Vec<&str> = names.iter().map(String::as_str).chain(["me"]).collect();
-    wait::until("every host is live", 2 * SOON, || {
-        let known = http::json(page, "/api/hosts")?;
-        let known = known["hosts"].as_array()?;
-        let live = known.iter().filter(|host| host["state"] == "live").count();
-        (live == hosts.len()).then_some(())
-    });
-    for guest in guests {
-        let log = guest.stop();
-        assert!(!log.contains("left unacknowledged"), "{log}");
+    for host in &hosts {
+        let runs = sampled(&setting.truth(host));
+        let (session, times) = runs.iter().max_by_key(|(_, times)| times.last()).expect("a run");
+        let what = format!("frame {} of {host} is there", times.len());
+        wait::until(&what, 2 * SOON, || {
+            let ledger = http::json(page, "/api/ledger")?;
+            (told(&ledger, host, session)? >= times.len()).then_some(())
+        });
     }
+    let kept: Vec<Vec<RangeInclusive<usize>>> =
+        guests.into_iter().map(|guest| kept(&guest.stop())).collect();
     let log = monitor.stop();
     assert!(!log.contains("panic") && !log.contains("set aside"), "{log}");
 
     // What each host wrote down itself, against the account and the answers of another process.
-    let truth: BTreeMap<&str, BTreeMap<(String, u64), u64>> = hosts
-        .iter()
-        .map(|host| (*host, sampled(&setting.scratch.join(&format!("{host}.sampled")))))
-        .collect();
+    let truth: Vec<Truth> = hosts.iter().map(|host| sampled(&setting.truth(host))).collect();
     let (monitor, page) = setting.start();
-    for host in &hosts {
-        let frames = &truth[host];
-        let last_ms = frames.values().max().unwrap();
-        let account = account_of(page, host, frames);
-        eprintln!("{host}: {} frames of {} sessions, {account}", frames.len(), sessions(frames));
-        let points = points_of(page, host, last_ms + 1);
-        let mut expected: Vec<u64> = frames.values().map(|time| time / POINT_MS).collect();
-        expected.dedup();
-        expected.sort_unstable();
-        expected.dedup();
-        assert_eq!(points, expected, "{host}: where there are frames there are points");
+    for (at, host) in hosts.iter().enumerate() {
+        let runs = &truth[at];
+        let newest = runs.values().filter_map(|times| times.last()).max().unwrap();
+        // A guest's spool may hold frames for its next run. A run of the monitor that was killed
+        // may have sampled one frame that it had not yet written to its spool.
+        let is_sure = |times: &[u64], seq: usize| match kept.get(at) {
+            Some(kept) => !kept.iter().any(|range| range.contains(&seq)),
+            None => seq < times.len() || times.last() == Some(newest),
+        };
+        let (mut all, mut sure) = (BTreeSet::new(), BTreeSet::new());
+        for (session, times) in runs {
+            let numbered = (1..).zip(times);
+            let known = numbered.filter(|(seq, _)| is_sure(times, *seq));
+            let known: Vec<u64> = known.map(|(_, time)| time / POINT_MS).collect();
+            account_closes(page, host, session, known.len()..=times.len());
+            all.extend(times.iter().map(|time| time / POINT_MS));
+            sure.extend(known);
+        }
+        let points = points_of(page, host, newest + 1);
+        assert!(sure.is_subset(&points), "{host}: no points at {:?}", &sure - &points);
+        assert!(points.is_subset(&all), "{host}: points without frames {:?}", &points - &all);
     }
     monitor.kill();
     let check = command(binary("monitor-analysis"))
@@ -104,35 +119,42 @@ fn eight_kills_of_monitor_lose_nothing_of_any_host() {
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
 }
 
-fn sessions(frames: &BTreeMap<(String, u64), u64>) -> usize {
-    let mut sessions: Vec<&String> = frames.keys().map(|(session, _)| session).collect();
-    sessions.dedup();
-    sessions.len()
+/// Which frames a client kept for its next run, from what it said at its end.
+fn kept(log: &str) -> Vec<RangeInclusive<usize>> {
+    let Some((_, words)) = log.split_once("kept in the spool for the next run: frames ") else {
+        assert!(log.contains("nothing left"), "{log}");
+        return Vec::new();
+    };
+    let (ranges, _) = words.split_once(" (").expect("ranges, then their sum");
+    let range = |words: &str| {
+        let (first, last) = words.split_once('-').unwrap_or((words, words));
+        first.parse().unwrap()..=last.parse().unwrap()
+    };
+    ranges.split(", ").map(range).collect()
 }
 
-/// The account of all sessions that were sampled, once it is closed.
-fn account_of(page: SocketAddr, host: &str, frames: &BTreeMap<(String, u64), u64>) -> Value {
-    wait::until(&format!("the account of {host} closes"), SOON, || {
-        let ledger = http::json(page, "/api/ledger")?;
-        let known = ledger["hosts"][host]["sessions"].as_array()?;
-        let mut total = [0_u64; 3];
-        for session in known {
-            let is_sampled = frames.keys().any(|(id, _)| session["session"] == *id);
-            if !is_sampled {
-                continue;
-            }
-            for (at, name) in ["stored", "missing", "dropped"].iter().enumerate() {
-                total[at] += session[*name].as_u64().unwrap();
-            }
-        }
-        let [stored, missing, dropped] = total;
-        assert_eq!((missing, dropped), (0, 0), "{host}: {ledger}");
-        (stored == frames.len() as u64).then(|| serde_json::json!({ "stored": stored }))
-    })
+/// How many frames of a session are stored; `None` if the ledger does not know it.
+fn told(ledger: &Value, host: &str, session: &str) -> Option<usize> {
+    let known = ledger["hosts"][host]["sessions"].as_array()?;
+    let own = known.iter().find(|own| own["session"] == *session)?;
+    let [stored, missing, dropped] =
+        ["stored", "missing", "dropped"].map(|name| own[name].as_u64().unwrap());
+    assert_eq!((missing, dropped), (0, 0), "{host}: {ledger}");
+    Some(stored.try_into().unwrap())
+}
+
+/// Waits until as many frames of a session are stored as can be; more are none that it sampled.
+fn account_closes(page: SocketAddr, host: &str, session: &str, limits: RangeInclusive<usize>) {
+    let what = format!("{host}: {limits:?} frames of session {session} are stored");
+    let stored = wait::until(&what, SOON, || {
+        let stored = told(&http::json(page, "/api/ledger")?, host, session);
+        stored.or(Some(0)).filter(|stored| stored >= limits.start())
+    });
+    assert!(limits.contains(&stored), "{what}, not {stored}");
 }
 
 /// The points of a host's load that were before a time, in numbers of their width.
-fn points_of(page: SocketAddr, host: &str, to_ms: u64) -> Vec<u64> {
+fn points_of(page: SocketAddr, host: &str, to_ms: u64) -> BTreeSet<u64> {
     let path =
         format!("/api/query?metric=uptime_seconds&host={host}&as=raw&from=-10m&to=now&points=301");
     let answer = http::json(page, &path).expect("an answer");
@@ -143,13 +165,18 @@ fn points_of(page: SocketAddr, host: &str, to_ms: u64) -> Vec<u64> {
     times.map(|time| time / POINT_MS).collect()
 }
 
-/// What a host wrote down: session and number of every frame it sampled, and when.
-fn sampled(truth: &Path) -> BTreeMap<(String, u64), u64> {
-    let text = std::fs::read_to_string(truth).unwrap();
-    let frame = |line: &str| {
-        let mut words = line.split(' ');
-        let session = words.next()?.to_owned();
-        Some(((session, words.next()?.parse().ok()?), words.next()?.parse().ok()?))
-    };
-    text.lines().filter_map(frame).collect()
+/// What a host wrote down of the frames it sampled.
+fn sampled(file: &str) -> Truth {
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut runs = Truth::new();
+    // The last line may be half written while the client runs.
+    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        let [session, seq, time] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("three words, not {line:?}");
+        };
+        let times = runs.entry(session.to_owned()).or_default();
+        times.push(time.parse().unwrap());
+        assert_eq!(seq.parse(), Ok(times.len()), "numbered from 1 without holes");
+    }
+    runs
 }
