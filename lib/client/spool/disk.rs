@@ -42,7 +42,8 @@ pub(super) trait Disk: fmt::Debug + Send {
     /// started anew says [`Whole::Unknown`] after that.
     fn marks(&mut self) -> io::Result<Vec<(SessionId, Whole)>>;
 
-    /// Sets a session's mark, or takes it away, which works also where there is no room.
+    /// Sets a session's mark, or takes it away, which works also where there is no room. When it
+    /// fails, the mark is what it was.
     fn mark(&mut self, session: SessionId, whole: Whole) -> io::Result<()>;
 }
 
@@ -102,8 +103,9 @@ impl SpoolError {
     }
 }
 
-/// Files `0000000001.segment`, ..., marks `SESSION.whole`, and `lock`, which is locked. In a mark
-/// stands the boot id during which it holds, or [`ALWAYS`]: one that was cut short says nothing.
+/// Files `0000000001.segment`, ..., marks `SESSION.whole`, `mark.new`, and `lock`, which is locked.
+/// In a mark stands the boot id during which it holds, or [`ALWAYS`]: what else it may hold after
+/// power was lost says nothing.
 #[derive(Debug)]
 pub(super) struct FileDisk {
     dir: PathBuf,
@@ -117,6 +119,9 @@ pub(super) struct FileDisk {
 
 const ENDING: &str = ".segment";
 const WHOLE_ENDING: &str = ".whole";
+
+/// A mark while it is written.
+const NEW_MARK: &str = "mark.new";
 
 /// In the mark of a session of which everything is synced; no boot id.
 const ALWAYS: &str = "synced";
@@ -259,9 +264,16 @@ impl Disk for FileDisk {
         if words.is_empty() {
             return removed(fs::remove_file(self.mark_path(session)));
         }
+        // Beside it first: where there is no room, or in a kill, the mark stays what it is.
+        let new = self.dir.join(NEW_MARK);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        options.open(self.mark_path(session))?.write_all(words.as_bytes())
+        let written = options.open(&new).and_then(|mut file| file.write_all(words.as_bytes()));
+        let set = written.and_then(|()| fs::rename(&new, self.mark_path(session)));
+        if set.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        set
     }
 }
 
@@ -365,6 +377,15 @@ mod tests {
         assert_eq!(marks(BOOT), [Whole::ThisBoot, Whole::Always]);
         assert_eq!(marks("another"), [Whole::Unknown, Whole::Always]);
         assert_eq!(marks(""), [Whole::Unknown, Whole::Always]);
+        // Where there is no room it stays what it is.
+        mark(BOOT, 5, Whole::ThisBoot);
+        std::os::unix::fs::symlink("/dev/full", dir.join(NEW_MARK)).unwrap();
+        let full = FileDisk::open(&dir, BOOT).unwrap().mark(SessionId(5), Whole::Always);
+        assert_eq!(full.unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(marks(BOOT), [Whole::ThisBoot, Whole::Always, Whole::ThisBoot]);
+        mark(BOOT, 5, Whole::Always);
+        assert_eq!(marks("another"), [Whole::Unknown, Whole::Always, Whole::Always]);
+        mark(BOOT, 5, Whole::Unknown);
         // Its name has reached the disk, what stands in it has not.
         fs::write(dir.join(format!("{}.whole", SessionId(2))), "").unwrap();
         assert_eq!(marks(""), [Whole::Unknown, Whole::Unknown]);

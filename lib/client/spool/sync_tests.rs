@@ -294,3 +294,17 @@ fn both_threads_on_a_real_disk() {
     assert_eq!(shared.counts.spool_failures.get() + shared.counts.spool_syncs_late.get(), 0);
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn a_run_on_a_full_disk_leaves_the_word_of_an_earlier_one_as_it_was() {
+    let mut world = World::new(128 * 1024, 90_000);
+    world.sample(5, 0);
+    world.turn();
+    world.disk.image().room = Some(0);
+    world.restart(None);
+    world.turn();
+    assert!(world.covered > 0, "it has synced what the run before left");
+    world.disk.image().room = None;
+    world.restart(None);
+    assert_eq!(torn(&world), [0_u128; 0]);
+}

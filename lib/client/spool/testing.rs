@@ -180,8 +180,8 @@ impl Disk for MemDisk {
     fn mark(&mut self, session: SessionId, whole: Whole) -> io::Result<()> {
         let mut image = self.image();
         image.may_write()?;
-        image.marks.remove(&session);
         if whole == Whole::Unknown {
+            image.marks.remove(&session);
             return Ok(());
         }
         if image.room == Some(0) {
